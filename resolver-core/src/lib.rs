@@ -1,0 +1,6 @@
+//! Under construction.
+#![no_std]
+
+mod state;
+
+pub use state::{Reason, State};

@@ -1,0 +1,8 @@
+//! Watches Consul, etcd and files, and publishes what they say to a `resolver-core` table.
+//!
+//! ```text
+//! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
+//! ```
+
+pub mod record;
+pub mod source;
