@@ -1,0 +1,196 @@
+//! One value that readers see whole: a line, and its shadow far away.
+//!
+//! ```text
+//! line    | seq | word 0 | word 1 | ... | word 6 |    seq: bit 0 being written, bit 1 vacant, the rest counts
+//! shadow  | due | word 0 | word 1 | ... | word 6 |    due: the even seq that the line will have
+//! ```
+//!
+//! Writer: the shadow's words and `due`; `seq` odd; the line's words; `seq` = `due`. Between publications shadow and
+//! line hold the same, and `due` = `seq`.
+//!
+//! Reader: `seq`. Even: the line's words; odd: the shadow's, which are complete by then. Then `seq` again; if it did
+//! not move, the words are one publication's. A writer that stops between any two stores leaves one of the two whole,
+//! and `seq` says which, so a reader never waits for it. Why the orderings suffice is in `docs/orderings.md`, and
+//! `models` checks it.
+
+use core::hint::cold_path;
+
+use crate::memory::{Line, WORDS};
+use crate::sync::{self, Site};
+
+/// Payload words of a cell.
+pub(crate) const PAYLOAD: usize = WORDS - 1;
+
+/// Bit of `seq`: the line is being written, the shadow holds the value.
+const ODD: u64 = 1;
+/// Bit of `seq`: there is no value; the payload says why.
+const VACANT: u64 = 2;
+/// What `seq` advances by.
+const STEP: u64 = 4;
+/// `seq` of a cell that was never written. Memory full of zeros would read as a value, so it is not 0.
+const NEW: u64 = VACANT;
+
+/// Rounds that a reader makes before it gives up. Under a writer that never rests a prototype needed 8 at most.
+pub(crate) const ROUNDS: usize = 16;
+
+/// Why a cell gave no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread<const N: usize> {
+    /// Nothing is there; the words say why.
+    Vacant([u64; N]),
+    /// `seq` moved in every round.
+    Busy,
+}
+
+/// Makes a new cell vacant. Only before any reader can see it.
+pub(crate) fn init(line: &Line, shadow: &Line) {
+    line.store(0, NEW);
+    shadow.store(0, NEW);
+}
+
+/// Reads the first `N` words. Wait-free: at most [`ROUNDS`] rounds of `N + 2` loads, and one if nothing is written.
+#[inline(always)]
+pub(crate) fn read<const N: usize>(line: &Line, shadow: &Line) -> Result<[u64; N], Unread<N>> {
+    read_counted(line, || shadow).map(|(words, _)| words)
+}
+
+/// As [`read`], with the `seq` that the words belong to. `shadow` is only asked for when it is needed.
+#[inline(always)]
+pub(crate) fn read_counted<'m, const N: usize>(
+    line: &Line,
+    shadow: impl FnOnce() -> &'m Line,
+) -> Result<([u64; N], u64), Unread<N>> {
+    let mut seq = line.load(0);
+    sync::fence_acquire(Site::AfterSeq);
+    if seq & (ODD | VACANT) == 0 {
+        let words = load(line);
+        sync::fence_acquire(Site::AfterWords);
+        let again = line.load(0);
+        if again == seq {
+            return Ok((words, seq));
+        }
+        seq = again;
+        sync::fence_acquire(Site::AfterSeq);
+    }
+    cold_path();
+    let shadow = shadow();
+    for _ in 1..ROUNDS {
+        let words = load(if seq & ODD == 0 { line } else { shadow });
+        sync::fence_acquire(Site::AfterWords);
+        let again = line.load(0);
+        if again == seq {
+            return if seq & VACANT == 0 { Ok((words, seq)) } else { Err(Unread::Vacant(words)) };
+        }
+        seq = again;
+        sync::fence_acquire(Site::AfterSeq);
+    }
+    Err(Unread::Busy)
+}
+
+/// Reads a cell as of an epoch, which the caller reads before and after: while a batch lands (odd), every shadow is what
+/// the batch made of it; else every line is. The flag says whether the cell is vacant.
+#[inline(always)]
+pub(crate) fn read_at_epoch<const N: usize>(line: &Line, shadow: &Line, epoch: u64) -> ([u64; N], bool) {
+    let whole = if epoch & 1 == 0 { line } else { shadow };
+    let seq = whole.load(0);
+    (load(whole), seq & VACANT != 0)
+}
+
+/// Whether the cell still holds what was read at `seq`. One load.
+#[inline(always)]
+pub(crate) fn is_at(line: &Line, seq: u64) -> bool {
+    line.load(0) == seq
+}
+
+#[inline(always)]
+fn load<const N: usize>(line: &Line) -> [u64; N] {
+    core::array::from_fn(|i| line.load(1 + i))
+}
+
+#[inline(always)]
+fn store<const N: usize>(line: &Line, words: &[u64; N]) {
+    for (i, word) in words.iter().enumerate() {
+        line.store(1 + i, *word);
+    }
+}
+
+/// Writes a value that readers see from the moment `seq` turns odd. The caller is the one writer.
+#[inline(always)]
+pub(crate) fn publish<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) {
+    stage(line, shadow, words, vacant);
+    apply(line, shadow, words);
+}
+
+/// First half of a publication: the value goes to the shadow, where no reader of this cell looks yet.
+#[inline(always)]
+pub(crate) fn stage<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) {
+    let seq = line.load(0);
+    sync::fence_release(Site::BeforeShadow);
+    store(shadow, words);
+    shadow.store(0, (seq & !(ODD | VACANT)).wrapping_add(STEP) | if vacant { VACANT } else { 0 });
+}
+
+/// Second half: the staged value goes to the line. `words` are the shadow's.
+#[inline(always)]
+pub(crate) fn apply<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N]) {
+    let due = shadow.load(0);
+    sync::store_release(line.word(0), due.wrapping_sub(STEP) | ODD, Site::MarkOdd);
+    sync::fence_release(Site::BeforeLine);
+    store(line, words);
+    sync::store_release(line.word(0), due, Site::MarkEven);
+}
+
+/// The words that the writer last staged or published.
+pub(crate) fn staged<const N: usize>(shadow: &Line) -> [u64; N] {
+    load(shadow)
+}
+
+/// Whether the writer last staged or published a vacant cell.
+pub(crate) fn staged_vacant(shadow: &Line) -> bool {
+    shadow.load(0) & VACANT != 0
+}
+
+/// Whether the cell stands, by its line, vacant. For the writer, between publications.
+pub(crate) fn is_vacant(line: &Line) -> bool {
+    line.load(0) & VACANT != 0
+}
+
+/// The words of the line, for the writer between publications.
+pub(crate) fn landed<const N: usize>(line: &Line) -> [u64; N] {
+    load(line)
+}
+
+/// Takes back what was staged and not committed.
+pub(crate) fn discard<const N: usize>(line: &Line, shadow: &Line) {
+    sync::fence_release(Site::BeforeShadow);
+    store::<N>(shadow, &load(line));
+    shadow.store(0, line.load(0));
+}
+
+/// What a new writer does to each cell that a dead one left. Returns whether there was anything to do.
+///
+/// `committed`: the dead writer's batch was committed (its epoch is odd), so what it had staged must land.
+pub(crate) fn repair<const N: usize>(line: &Line, shadow: &Line, committed: bool) -> bool {
+    let seq = line.load(0);
+    sync::fence_acquire(Site::AfterSeq);
+    if seq & ODD != 0 {
+        // Readers already see the shadow, so it must win. `due` may not be trusted less than `seq`: they agree.
+        let words: [u64; N] = load(shadow);
+        let due = (seq & !ODD).wrapping_add(STEP);
+        shadow.store(0, due);
+        sync::fence_release(Site::BeforeLine);
+        store(line, &words);
+        sync::store_release(line.word(0), due, Site::MarkEven);
+        return true;
+    }
+    if shadow.load(0) != seq && committed {
+        apply::<N>(line, shadow, &load(shadow));
+        return true;
+    }
+    let staged: [u64; N] = load(shadow);
+    let same = shadow.load(0) == seq && staged == load(line);
+    if !same {
+        discard::<N>(line, shadow);
+    }
+    !same
+}

@@ -1,0 +1,217 @@
+//! Name to handle: open addressing over buckets of 32 bytes.
+//!
+//! ```text
+//! | name, zero padded: 24 | entry: incarnation 32, slot + 1 32 |     long name: 0xff, length 16, place 32 | hash | 0
+//! ```
+//!
+//! A bucket's name is written once in the life of a table; only the entry changes, in one store. 0 is a bucket that
+//! was never used and ends every probe; slot + 1 of [`TOMBSTONE`] is a name that was removed and may come back. So a
+//! reader that sees an entry sees its name, and nothing ever moves.
+
+use crate::handle::Handle;
+use crate::layout::{BUCKET_WORDS, Plan, count};
+use crate::memory::{Line, WORDS};
+use crate::name::{self, Name};
+use crate::sync::{self, Site};
+
+/// In place of slot + 1: the name was removed.
+const TOMBSTONE: u64 = 0xffff_ffff;
+
+/// The directory's two sections, as readers see them.
+#[derive(Clone, Copy)]
+pub(crate) struct Directory<'m> {
+    buckets: &'m [Line],
+    mask: usize,
+    long_names: &'m [Line],
+}
+
+/// Why a name could not be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Buckets,
+    LongNames,
+}
+
+impl<'m> Directory<'m> {
+    pub(crate) fn new(buckets: &'m [Line], long_names: &'m [Line]) -> Self {
+        let count = buckets.len() * WORDS / BUCKET_WORDS;
+        debug_assert!(count.is_power_of_two());
+        Directory { buckets, mask: count - 1, long_names }
+    }
+
+    pub(crate) fn of(lines: &'m [Line], plan: &Plan) -> Self {
+        Self::new(&lines[plan.directory()..plan.long_names()], &lines[plan.long_names()..plan.notes()])
+    }
+
+    /// The line and first word of a bucket. Never `None`, as the mask is within the section; and no panic on the path.
+    #[inline(always)]
+    fn bucket(&self, index: usize) -> Option<(&'m Line, usize)> {
+        let index = index & self.mask;
+        Some((self.buckets.get(index * BUCKET_WORDS / WORDS)?, index * BUCKET_WORDS % WORDS))
+    }
+
+    /// The buckets in which a name may be, in order.
+    #[inline(always)]
+    fn probes(&self, hash: u64) -> impl Iterator<Item = (&'m Line, usize)> {
+        let directory = *self;
+        (0..=self.mask).map_while(move |step| directory.bucket((hash as usize).wrapping_add(step)))
+    }
+
+    /// The handle that stands under a name.
+    #[inline(always)]
+    pub(crate) fn find(&self, name: &Name<'_>) -> Option<Handle> {
+        let words = name.words();
+        for (line, word) in self.probes(name.hash()) {
+            let entry = line.load(word + 3);
+            if entry == 0 {
+                return None;
+            }
+            sync::fence_acquire(Site::AfterEntry);
+            if line.load(word + 1) == words[1] && line.load(word + 2) == words[2] {
+                let first = line.load(word);
+                if first == words[0] || (name.is_long() && self.is_long(first, words[0], name)) {
+                    return handle(entry);
+                }
+            }
+        }
+        None
+    }
+
+    /// Compares a long name with the one that a bucket's first word places.
+    #[cold]
+    fn is_long(&self, first: u64, wanted: u64, name: &Name<'_>) -> bool {
+        let Some((_, place)) = name::long_place(first) else { return false };
+        if name::with_place(first, 0) != wanted {
+            return false;
+        }
+        let bytes = name.as_str().as_bytes();
+        (0..bytes.len().div_ceil(8)).all(|i| {
+            let word = place + i;
+            let line = self.long_names.get(word / WORDS);
+            line.is_some_and(|line| line.load(word % WORDS) == name::pack(bytes, i * 8)[0])
+        })
+    }
+
+    /// Calls `each` with every name that stands and its handle, until it returns `false`. Cold.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&str, Handle) -> bool) {
+        for (line, word) in self.probes(0) {
+            let entry = line.load(word + 3);
+            sync::fence_acquire(Site::AfterEntry);
+            let Some(handle) = handle(entry) else { continue };
+            let mut bytes = [0u8; 256];
+            let text = self.text(line, word, &mut bytes);
+            if text.is_some_and(|text| !each(text, handle)) {
+                return;
+            }
+        }
+    }
+
+    /// A bucket's name; `None` where its bytes are no name, in a damaged table.
+    fn text<'b>(&self, line: &Line, word: usize, bytes: &'b mut [u8; 256]) -> Option<&'b str> {
+        let first = line.load(word);
+        let length = if let Some((length, place)) = name::long_place(first) {
+            if length > crate::layout::MAX_NAME {
+                return None;
+            }
+            for i in 0..length.div_ceil(8) {
+                let value = self.long_names.get((place + i) / WORDS)?.load((place + i) % WORDS);
+                bytes[i * 8..i * 8 + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            length
+        } else {
+            for i in 0..3 {
+                bytes[i * 8..i * 8 + 8].copy_from_slice(&line.load(word + i).to_le_bytes());
+            }
+            bytes.iter().position(|byte| *byte == 0)?
+        };
+        core::str::from_utf8(&bytes[..length]).ok()
+    }
+
+    /// Enters a name, or gives a removed one its new handle. The name is valid and does not stand.
+    pub(crate) fn insert(&self, name: &Name<'_>, handle: Handle, counts: &Line) -> Result<(), Full> {
+        let entry = (handle.slot() as u64 + 1) | u64::from(handle.incarnation()) << 32;
+        for (line, word) in self.probes(name.hash()) {
+            let old = line.load(word + 3);
+            if old == 0 {
+                // Half full at most: beyond that probes grow long, and a new segment must supersede this one.
+                let used = counts.load(count::BUCKETS);
+                if used as usize >= self.mask.div_ceil(2) {
+                    return Err(Full::Buckets);
+                }
+                let mut words = name.words();
+                if name.is_long() {
+                    words[0] = name::with_place(words[0], self.store_long(name, counts)?);
+                }
+                for (i, value) in words.iter().enumerate() {
+                    line.store(word + i, *value);
+                }
+                counts.store(count::BUCKETS, used + 1);
+                sync::store_release(line.word(word + 3), entry, Site::EntryStore);
+                return Ok(());
+            }
+            if self.is_name(line, word, name) {
+                sync::store_release(line.word(word + 3), entry, Site::EntryStore);
+                return Ok(());
+            }
+        }
+        Err(Full::Buckets)
+    }
+
+    /// Takes a name away: its bucket becomes a tombstone, for the same name only.
+    pub(crate) fn remove(&self, name: &Name<'_>) {
+        for (line, word) in self.probes(name.hash()) {
+            let entry = line.load(word + 3);
+            if entry == 0 {
+                return;
+            }
+            if self.is_name(line, word, name) {
+                let tombstone = entry & !0xffff_ffff | TOMBSTONE;
+                sync::store_release(line.word(word + 3), tombstone, Site::EntryStore);
+                return;
+            }
+        }
+    }
+
+    /// Makes a tombstone of every entry that `keep` refuses; how a new writer drops what a dead one left half done.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(Handle) -> bool) -> usize {
+        let mut dropped = 0;
+        for (line, word) in self.probes(0) {
+            let entry = line.load(word + 3);
+            if handle(entry).is_some_and(|handle| !keep(handle)) {
+                let tombstone = entry & !0xffff_ffff | TOMBSTONE;
+                sync::store_release(line.word(word + 3), tombstone, Site::EntryStore);
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    fn is_name(&self, line: &Line, word: usize, name: &Name<'_>) -> bool {
+        let words = name.words();
+        let first = line.load(word);
+        line.load(word + 1) == words[1]
+            && line.load(word + 2) == words[2]
+            && (first == words[0] || (name.is_long() && self.is_long(first, words[0], name)))
+    }
+
+    fn store_long(&self, name: &Name<'_>, counts: &Line) -> Result<usize, Full> {
+        let bytes = name.as_str().as_bytes();
+        let place = counts.load(count::LONG_NAMES) as usize;
+        let words = bytes.len().div_ceil(8);
+        if place + words > self.long_names.len() * WORDS {
+            return Err(Full::LongNames);
+        }
+        for i in 0..words {
+            let word = place + i;
+            self.long_names[word / WORDS].store(word % WORDS, name::pack(bytes, i * 8)[0]);
+        }
+        counts.store(count::LONG_NAMES, (place + words) as u64);
+        Ok(place)
+    }
+}
+
+#[inline(always)]
+fn handle(entry: u64) -> Option<Handle> {
+    let slot = entry & 0xffff_ffff;
+    (slot != 0 && slot != TOMBSTONE).then(|| Handle::new(slot as u32 - 1, (entry >> 32) as u32))
+}

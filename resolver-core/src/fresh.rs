@@ -1,0 +1,128 @@
+//! Whether the publisher lives, and how old its word is, by the reader's own clock.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::error::ResolveError;
+use crate::layout::MAX_SOURCES;
+use crate::reader::Reader;
+use crate::record::Resolved;
+use crate::sync::{self, Site};
+
+/// Watches the publisher's pulse for one thread. Clocks of two processes are never compared (a time namespace shifts
+/// them): the publisher counts beats, and this thread times the silence between them.
+///
+/// ```
+/// use core::time::Duration;
+/// use resolver_core::{Capacity, Liveness, Reason, SourceBeat, Table, heap};
+///
+/// let memory = heap(Capacity::SMALL.lines());
+/// let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+/// let consul = SourceBeat { name: "consul", age: Some(Duration::from_millis(2)), revision: 7, reason: Reason::None, rejected: 0 };
+///
+/// let mut liveness = Liveness::new();
+/// liveness.poll(&reader, Duration::from_secs(10));
+/// assert_eq!(liveness.age(0), None, "no beat was seen yet");
+/// writer.beat(&[consul]);
+/// liveness.poll(&reader, Duration::from_secs(11));
+/// liveness.poll(&reader, Duration::from_secs(13));
+/// assert_eq!(liveness.age(0), Some(Duration::from_millis(3_002)));
+/// # Ok::<(), resolver_core::CreateError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    beat: u64,
+    /// When the last beat cannot have been earlier: the poll before the one that saw it.
+    beat_at: Option<Duration>,
+    polled_at: Option<Duration>,
+    /// Each source's age at the last beat.
+    ages: [Option<Duration>; MAX_SOURCES],
+}
+
+/// Why [`Reader::resolve_fresh`] gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreshError {
+    /// There is no endpoint at all.
+    Resolve(ResolveError),
+    /// There is one, and it may be older than was asked for.
+    Old {
+        /// How old, at most; `None` while no beat of the publisher was seen.
+        age: Option<Duration>,
+        /// The last answer, for a caller who prefers it to none.
+        last: Resolved,
+    },
+}
+
+impl fmt::Display for FreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FreshError::Resolve(error) => error.fmt(f),
+            FreshError::Old { age: Some(age), last } => {
+                write!(
+                    f,
+                    "{} is the last known address, and up to {} ms old",
+                    last.address(),
+                    age.as_millis()
+                )
+            }
+            FreshError::Old { age: None, last } => {
+                write!(
+                    f,
+                    "{} is the last known address, and the publisher gave no sign of life",
+                    last.address()
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for FreshError {}
+
+impl From<ResolveError> for FreshError {
+    fn from(error: ResolveError) -> Self {
+        FreshError::Resolve(error)
+    }
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Liveness {
+    /// Knows nothing yet: every age is `None` until a beat was seen.
+    pub const fn new() -> Self {
+        Liveness { beat: 0, beat_at: None, polled_at: None, ages: [None; MAX_SOURCES] }
+    }
+
+    /// Looks at the pulse. `now` is any clock of this thread that only goes forward. Poll at least as often as the
+    /// shortest age that is asked for: a beat counts as old as the poll before it, so ages err to the safe side.
+    pub fn poll(&mut self, reader: &Reader<'_>, now: Duration) {
+        let beat = reader.pulse();
+        if let Some(before) = self.polled_at
+            && beat != self.beat
+        {
+            sync::fence_acquire(Site::AfterPulse);
+            for (number, age) in self.ages.iter_mut().enumerate() {
+                *age = reader.source(number as u8).and_then(|source| source.age_at_beat());
+            }
+            self.beat_at = Some(before);
+        }
+        self.beat = beat;
+        self.polled_at = Some(now);
+    }
+
+    /// How long the publisher has been silent at the last poll, at most; `None` while no beat was seen.
+    #[inline]
+    pub fn silence(&self) -> Option<Duration> {
+        Some(self.polled_at?.saturating_sub(self.beat_at?))
+    }
+
+    /// How old a source's word was at the last poll, at most; `None` while that is unknown.
+    #[inline]
+    pub fn age(&self, source: u8) -> Option<Duration> {
+        let at_beat = (*self.ages.get(usize::from(source))?)?;
+        Some(at_beat.saturating_add(self.silence()?))
+    }
+}

@@ -1,0 +1,36 @@
+//! Handles: what the hot path holds instead of a name.
+
+/// A service of one table, looked up once. Eight bytes, and good for as long as the service is: a name that a view
+/// fixes keeps it for ever; a removed service's handle is [`Gone`](crate::ResolveError::Gone), never another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle {
+    slot: u32,
+    incarnation: u32,
+}
+
+impl Handle {
+    #[inline(always)]
+    pub(crate) fn new(slot: u32, incarnation: u32) -> Self {
+        Handle { slot, incarnation }
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn incarnation(self) -> u32 {
+        self.incarnation
+    }
+
+    /// As one integer, for bindings and logs. Means nothing in another table.
+    pub const fn to_bits(self) -> u64 {
+        self.slot as u64 | (self.incarnation as u64) << 32
+    }
+
+    /// The inverse of [`Handle::to_bits`]. Any value is safe: what no table gave out is `Gone`.
+    pub const fn from_bits(bits: u64) -> Self {
+        Handle { slot: bits as u32, incarnation: (bits >> 32) as u32 }
+    }
+}

@@ -1,0 +1,212 @@
+//! Where everything is. All offsets are in lines of 64 bytes; nothing else in the crate holds a number of its own.
+//!
+//! ```text
+//! header        64 lines   identity, owner, epoch, counters, pulse
+//! lines         cells      heads | sources | configuration | endpoints
+//! shadows       cells      the same, in the same order
+//! directory     1 line for 2 buckets of 32 bytes: name 24, entry 8
+//! long names    1 line for 64 bytes of names over 24 bytes
+//! notes         1 word for each cell; the writer's own, no reader looks
+//! bitmap        1 bit for each endpoint cell in use; likewise
+//! text          text_lines for each endpoint cell
+//! ```
+
+use crate::memory::WORDS;
+
+/// Version of this layout and of the protocol over it. Independent of the crate's version: it changes when a reader
+/// of the one could misread the other.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// First word of a table: "RESOLVER" in the machine's own byte order, so a foreign order does not match.
+pub(crate) const MAGIC: u64 = 0x5245_534f_4c56_4552;
+
+/// Lines of the header.
+pub(crate) const HEADER_LINES: usize = 64;
+
+/// Identity: written once, the version word last.
+pub(crate) mod identity {
+    pub(crate) const LINE: usize = 0;
+    pub(crate) const MAGIC: usize = 0;
+    /// Layout version, low half. Written last; 0 until then.
+    pub(crate) const VERSION: usize = 1;
+    pub(crate) const TOTAL_LINES: usize = 2;
+    /// services | configs << 32
+    pub(crate) const SERVICES: usize = 3;
+    /// endpoint cells | text lines for each << 32
+    pub(crate) const ENDPOINTS: usize = 4;
+    /// buckets | lines of long names << 32
+    pub(crate) const NAMES: usize = 5;
+    /// Random; an old handle or path means nothing in another segment.
+    pub(crate) const SEED: usize = 6;
+    pub(crate) const CHECKSUM: usize = 7;
+}
+
+/// Who writes. Changed at takeover only, under the lock.
+pub(crate) mod owner {
+    pub(crate) const LINE: usize = 1;
+    /// Counts the writers that this table has had.
+    pub(crate) const EPOCH: usize = 0;
+    pub(crate) const PID: usize = 1;
+    /// Milliseconds since 1970 when this owner took over; for people.
+    pub(crate) const SINCE: usize = 2;
+    /// Boot id, two words.
+    pub(crate) const BOOT: usize = 3;
+}
+
+/// Moves with each batch.
+pub(crate) mod epoch {
+    pub(crate) const LINE: usize = 2;
+    pub(crate) const EPOCH: usize = 0;
+}
+
+/// The writer's counters; readers only look at them for people.
+pub(crate) mod count {
+    pub(crate) const LINE: usize = 3;
+    /// Last generation given out. Advanced before it is used, never set back.
+    pub(crate) const GENERATION: usize = 0;
+    pub(crate) const INCARNATION: usize = 1;
+    /// Words of the long names in use.
+    pub(crate) const LONG_NAMES: usize = 2;
+    /// Directory buckets in use, tombstones included.
+    pub(crate) const BUCKETS: usize = 3;
+    pub(crate) const PUBLICATIONS: usize = 4;
+    /// Publications refused because they did not fit.
+    pub(crate) const REFUSED: usize = 5;
+    /// Cells that repair had to touch at the last takeover.
+    pub(crate) const REPAIRED: usize = 6;
+}
+
+/// Beats while the publisher lives.
+pub(crate) mod pulse {
+    pub(crate) const LINE: usize = 4;
+    pub(crate) const BEAT: usize = 0;
+}
+
+/// Sources that a table can name.
+pub const MAX_SOURCES: usize = 32;
+/// Names of up to this many bytes lie in their bucket; longer ones are one step further away.
+pub const SHORT_NAME: usize = 24;
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 255;
+/// The largest set, in endpoints.
+pub const MAX_SET: usize = u16::MAX as usize;
+
+/// Words of a directory bucket.
+pub(crate) const BUCKET_WORDS: usize = 4;
+
+/// What a table has room for; fixed when it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Services at one time. Over the life of a table twice as many different names may come and go.
+    pub services: u32,
+    /// Endpoints in all sets together, each set counted rounded up to a power of two. Twice the room is set aside, so
+    /// that a new set is written whole before the old one is left.
+    pub endpoints: u32,
+    /// Configuration values.
+    pub configs: u32,
+    /// Room for a set's text (ids, tags, for tools) for each endpoint, in steps of 64 bytes. A set with more text takes
+    /// the room of more endpoints.
+    pub text_bytes: u32,
+}
+
+impl Capacity {
+    /// For one process and a handful of services: 64 services, 256 endpoints, no text.
+    pub const SMALL: Capacity = Capacity { services: 64, endpoints: 256, configs: 16, text_bytes: 0 };
+    /// What an agent creates unless told otherwise: 4096 services, 65536 endpoints; 34 MiB.
+    pub const HOST: Capacity = Capacity { services: 4096, endpoints: 65_536, configs: 256, text_bytes: 128 };
+
+    /// Lines of 64 bytes that a table of this capacity needs.
+    pub const fn lines(&self) -> usize {
+        Plan::of(self).total
+    }
+}
+
+/// The sections of a table with a certain capacity, in lines from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) services: usize,
+    pub(crate) configs: usize,
+    /// Endpoint cells: twice the capacity, a multiple of 64.
+    pub(crate) endpoints: usize,
+    pub(crate) text_lines: usize,
+    pub(crate) buckets: usize,
+    pub(crate) long_lines: usize,
+    pub(crate) total: usize,
+}
+
+impl Plan {
+    pub(crate) const fn of(capacity: &Capacity) -> Plan {
+        let services = at_least(capacity.services as usize, 1);
+        Plan::with(
+            services,
+            capacity.configs as usize,
+            at_least(capacity.endpoints as usize * 2, 64).next_multiple_of(64),
+            (capacity.text_bytes as usize).div_ceil(64),
+            // A quarter full at most while each name stays; half when as many again have come and gone.
+            (at_least(services + capacity.configs as usize, 2) * 4).next_power_of_two(),
+            at_least(services, 8),
+        )
+    }
+
+    pub(crate) const fn with(
+        services: usize,
+        configs: usize,
+        endpoints: usize,
+        text_lines: usize,
+        buckets: usize,
+        long_lines: usize,
+    ) -> Plan {
+        let mut plan = Plan { services, configs, endpoints, text_lines, buckets, long_lines, total: 0 };
+        plan.total = plan.text() + endpoints * text_lines;
+        plan
+    }
+
+    pub(crate) const fn cells(&self) -> usize {
+        self.services + MAX_SOURCES + self.configs + self.endpoints
+    }
+
+    /// Index of a cell of each kind.
+    pub(crate) const fn first_source(&self) -> usize {
+        self.services
+    }
+
+    pub(crate) const fn first_endpoint(&self) -> usize {
+        self.services + MAX_SOURCES + self.configs
+    }
+
+    pub(crate) const fn lines(&self) -> usize {
+        HEADER_LINES
+    }
+
+    pub(crate) const fn shadows(&self) -> usize {
+        self.lines() + self.cells()
+    }
+
+    pub(crate) const fn directory(&self) -> usize {
+        self.shadows() + self.cells()
+    }
+
+    pub(crate) const fn long_names(&self) -> usize {
+        self.directory() + (self.buckets * BUCKET_WORDS).div_ceil(WORDS)
+    }
+
+    pub(crate) const fn notes(&self) -> usize {
+        self.long_names() + self.long_lines
+    }
+
+    pub(crate) const fn bitmap(&self) -> usize {
+        self.notes() + self.cells().div_ceil(WORDS)
+    }
+
+    pub(crate) const fn text(&self) -> usize {
+        self.bitmap() + (self.endpoints / 64).div_ceil(WORDS)
+    }
+}
+
+const fn at_least(value: usize, floor: usize) -> usize {
+    if value < floor { floor } else { value }
+}
+
+const _: () = assert!(WORDS * size_of::<u64>() == 64);
+const _: () = assert!(SHORT_NAME == (BUCKET_WORDS - 1) * size_of::<u64>());
+const _: () = assert!(pulse::LINE < HEADER_LINES && identity::CHECKSUM < WORDS && count::REPAIRED < WORDS);

@@ -1,0 +1,53 @@
+//! Loom models: each shows one claim over every interleaving and every value that the memory model permits within its
+//! bound, and for each ordering that the claim rests on, the same model fails without it.
+//!
+//! Run by `cargo xtask test loom` with `--cfg resolver_loom`. Every model reads once more after the join, compares
+//! values with what was published (not only with each other), and prints its executions. A model that was cut short
+//! by a limit is a failure.
+//!
+//! The reader is always the spawned thread and the writer the one that began. Loom looks for a race only between an
+//! access and the *last* one that depends on it: were the reader first, the writer's own load before a store would hide
+//! the reader's, and the model would end after one execution, having shown nothing. [`explore`] fails on that.
+
+extern crate std;
+
+mod batch;
+mod cell;
+mod directory;
+mod table;
+
+use std::boxed::Box;
+use std::format;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::String;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sync::Site;
+use crate::sync::weakened::without;
+
+/// Runs a model to its end at a preemption bound, and says how many executions that took.
+fn explore(name: &str, bound: usize, model: impl Fn() + Sync + Send + 'static) {
+    // Leaked, as loom wants a closure that lives for ever: a few bytes for each model.
+    let executions: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(bound);
+    // A limit would end the model early and call that a pass.
+    builder.max_duration = None;
+    builder.max_permutations = None;
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        executions.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    assert!(executions.load(Ordering::Relaxed) > 1, "model {name} explored nothing");
+    std::eprintln!("model {name}: {} executions at bound {bound}", executions.load(Ordering::Relaxed));
+}
+
+/// The model must fail without this ordering.
+fn must_catch(site: Site, name: &str, bound: usize, model: impl Fn() + Sync + Send + 'static) {
+    let name: String = format!("{name} without {site:?}");
+    let result = catch_unwind(AssertUnwindSafe(|| without(site, || explore(&name, bound, model))));
+    // A model that panicked left the ordering weak.
+    without(site, || {});
+    assert!(result.is_err(), "{name} was not caught");
+}

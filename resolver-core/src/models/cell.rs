@@ -1,0 +1,187 @@
+//! The cell: two publications against two reads, a death at each step, repair.
+
+extern crate std;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{explore, must_catch};
+use crate::cell::{self, Unread};
+use crate::memory::Line;
+use crate::sync::Site;
+
+/// Words in use: two are enough to be torn, and keep the models small. The code is the same for any number.
+const N: usize = 2;
+
+struct Pair {
+    line: Line,
+    shadow: Line,
+}
+
+impl Pair {
+    fn new() -> Arc<Self> {
+        let pair = Pair { line: Line::new(), shadow: Line::new() };
+        cell::init(&pair.line, &pair.shadow);
+        Arc::new(pair)
+    }
+
+    fn publish(&self, value: u64) {
+        cell::publish(&self.line, &self.shadow, &[value, value], false);
+    }
+
+    /// The value that is read, 0 for none. Checks that it is whole, and that it is the one `seq` stands for.
+    fn read(&self) -> Option<u64> {
+        match cell::read_counted::<N>(&self.line, || &self.shadow) {
+            Ok(([a, b], seq)) => {
+                assert_eq!(a, b, "torn");
+                // `seq` counts publications in steps of 4, and is one step behind while the line is written.
+                let published = if seq & 1 == 0 { seq / 4 } else { seq / 4 + 1 };
+                assert_eq!(a, published, "the words are not of this seq");
+                Some(a)
+            }
+            Err(Unread::Vacant(_)) => Some(0),
+            Err(Unread::Busy) => None,
+        }
+    }
+}
+
+/// A thread that reads twice. Reads that were overtaken give what stands still: nothing, or the first value again.
+fn reader(pair: &Arc<Pair>) -> thread::JoinHandle<(u64, u64)> {
+    let pair = pair.clone();
+    thread::spawn(move || {
+        let first = pair.read();
+        let second = pair.read();
+        (first.unwrap_or(0), second.or(first).unwrap_or(0))
+    })
+}
+
+/// Two publications against two reads: whole, of their `seq`, never back in time, and the last one in the end.
+fn two_by_two() {
+    let pair = Pair::new();
+    let reader = reader(&pair);
+    pair.publish(1);
+    pair.publish(2);
+    let (first, second) = reader.join().expect("the reader does not panic");
+    assert!(first <= second, "back in time");
+    assert_eq!(pair.read(), Some(2), "the last publication is lost");
+}
+
+#[test]
+fn loom_cell_reads_are_whole_and_go_forward() {
+    explore("cell 2 publications, 2 reads", 3, two_by_two);
+}
+
+#[test]
+fn loom_cell_two_readers() {
+    explore("cell 1 publication, 2 readers", 3, || {
+        let pair = Pair::new();
+        pair.publish(1);
+        let readers: std::vec::Vec<_> = (0..2)
+            .map(|_| {
+                let pair = pair.clone();
+                thread::spawn(move || pair.read())
+            })
+            .collect();
+        pair.publish(2);
+        for reader in readers {
+            let read = reader.join().expect("a reader does not panic");
+            assert!(matches!(read, Some(1 | 2)), "read {read:?}");
+        }
+        assert_eq!(pair.read(), Some(2));
+    });
+}
+
+#[test]
+fn loom_cell_needs_each_ordering() {
+    for site in [
+        Site::BeforeShadow,
+        Site::MarkOdd,
+        Site::BeforeLine,
+        Site::MarkEven,
+        Site::AfterSeq,
+        Site::AfterWords,
+    ] {
+        must_catch(site, "cell 2 publications, 2 reads", 2, two_by_two);
+    }
+}
+
+/// Where a writer can die within a publication: after the shadow, with the line marked, half written, or whole.
+#[derive(Clone, Copy, PartialEq)]
+enum Death {
+    ShadowHalf,
+    Staged,
+    Odd,
+    LineHalf,
+    LineWhole,
+}
+
+/// The stores of a publication, up to the death.
+fn die_publishing(pair: &Pair, value: u64, death: Death) {
+    use crate::sync::{fence_release, store_release};
+
+    let seq = pair.line.load(0);
+    if death == Death::ShadowHalf {
+        fence_release(Site::BeforeShadow);
+        pair.shadow.store(1, value);
+        return;
+    }
+    cell::stage(&pair.line, &pair.shadow, &[value, value], false);
+    if death == Death::Staged {
+        return;
+    }
+    store_release(pair.line.word(0), seq & !2 | 1, Site::MarkOdd);
+    fence_release(Site::BeforeLine);
+    if death == Death::Odd {
+        return;
+    }
+    pair.line.store(1, value);
+    if death == Death::LineWhole {
+        pair.line.store(2, value);
+    }
+}
+
+/// A writer dies; a reader goes on reading while the next writer repairs and publishes.
+fn death_and_repair(death: Death) {
+    let pair = Pair::new();
+    pair.publish(1);
+    let reader = reader(&pair);
+    die_publishing(&pair, 2, death);
+    cell::repair::<N>(&pair.line, &pair.shadow, false);
+    let next = if pair.line.load(0) / 4 == 1 { 2 } else { 3 };
+    pair.publish(next);
+    let (first, second) = reader.join().expect("the reader does not panic");
+    assert!(first <= second, "back in time");
+    assert!(first >= 1, "the value from before the death is lost");
+    let last = pair.read();
+    assert!(matches!(last, Some(2 | 3)), "read {last:?}");
+}
+
+#[test]
+fn loom_cell_survives_a_death_at_each_step() {
+    for death in [Death::ShadowHalf, Death::Staged, Death::Odd, Death::LineHalf, Death::LineWhole] {
+        explore("cell death and repair", 2, move || death_and_repair(death));
+    }
+}
+
+#[test]
+fn loom_cell_needs_repair() {
+    // Without repair the next publication begins at an odd `seq`, which sends readers to the shadow it is writing.
+    let result = std::panic::catch_unwind(|| {
+        explore("cell death without repair", 2, || {
+            let pair = Pair::new();
+            pair.publish(1);
+            let reader = {
+                let pair = pair.clone();
+                thread::spawn(move || {
+                    if let Ok([a, b]) = cell::read::<N>(&pair.line, &pair.shadow) {
+                        assert_eq!(a, b, "torn");
+                    }
+                })
+            };
+            die_publishing(&pair, 2, Death::LineHalf);
+            pair.publish(3);
+            reader.join().expect("torn");
+        });
+    });
+    assert!(result.is_err(), "a writer that does not repair was not caught");
+}

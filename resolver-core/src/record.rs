@@ -1,0 +1,375 @@
+//! The two records of seven words, and how their fields lie in them.
+//!
+//! ```text
+//! word  endpoint                                           head
+//! 0, 1  address (IPv4: word 0)                             address of the primary
+//! 2     port 16 | family 8 | flags 8 | tier 8 | - | zone 16   port 16 | family 8 | standing 8 | incarnation 32
+//! 3     id                                                 id of the primary
+//! 4     tag bits                                           tag bits of the primary
+//! 5     weight 32 | source 8 | -                           generation
+//! 6     generation                                         first cell 32 | length 16 | tier 8 | source 8
+//! ```
+//!
+//! The first three words of a head answer the narrow read. Every value of every field decodes to something well
+//! formed, so a damaged table cannot do more than give a wrong address.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::cell::PAYLOAD;
+use crate::state::{Reason, State};
+
+/// Words of a record.
+pub(crate) type Words = [u64; PAYLOAD];
+
+const FAMILY_V4: u64 = 4;
+const FAMILY_V6: u64 = 6;
+
+/// An address and port, as three words of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    words: [u64; 3],
+}
+
+impl Address {
+    #[inline(always)]
+    pub(crate) fn from_words(words: [u64; 3]) -> Self {
+        Address { words }
+    }
+
+    fn encode(address: SocketAddr) -> [u64; 3] {
+        let port = u64::from(address.port());
+        match address.ip() {
+            IpAddr::V4(v4) => [u64::from(v4.to_bits()), 0, port | FAMILY_V4 << 16],
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                [(bits >> 64) as u64, bits as u64, port | FAMILY_V6 << 16]
+            }
+        }
+    }
+
+    /// The port, 1 to 65535.
+    #[inline(always)]
+    pub fn port(&self) -> u16 {
+        self.words[2] as u16
+    }
+
+    /// The IP address.
+    #[inline]
+    pub fn ip(&self) -> IpAddr {
+        if self.words[2] >> 16 & 0xff == FAMILY_V4 {
+            IpAddr::V4(Ipv4Addr::from_bits(self.words[0] as u32))
+        } else {
+            IpAddr::V6(Ipv6Addr::from_bits(u128::from(self.words[0]) << 64 | u128::from(self.words[1])))
+        }
+    }
+
+    /// As the standard library has it.
+    #[inline]
+    pub fn socket_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip(), self.port())
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> Self {
+        address.socket_addr()
+    }
+}
+
+impl core::fmt::Debug for Address {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.socket_addr().fmt(f)
+    }
+}
+
+impl core::fmt::Display for Address {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.socket_addr().fmt(f)
+    }
+}
+
+/// One endpoint of a set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    words: Words,
+}
+
+impl Endpoint {
+    /// An endpoint at this address, with weight 1 and all else 0.
+    ///
+    /// ```
+    /// use resolver_core::Endpoint;
+    ///
+    /// let endpoint = Endpoint::new("10.0.0.1:9000".parse()?).with_weight(10).with_id(7);
+    /// assert_eq!(endpoint.address().port(), 9000);
+    /// assert_eq!((endpoint.weight(), endpoint.id(), endpoint.tier()), (10, 7, 0));
+    /// # Ok::<(), core::net::AddrParseError>(())
+    /// ```
+    pub fn new(address: SocketAddr) -> Self {
+        let [a, b, c] = Address::encode(address);
+        Endpoint { words: [a, b, c, 0, 0, 1, 0] }
+    }
+
+    /// Identifies the instance within its service, across changes of address.
+    pub fn with_id(mut self, id: u64) -> Self {
+        self.words[3] = id;
+        self
+    }
+
+    /// One bit for each tag; what each bit means is the publisher's word.
+    pub fn with_tags(mut self, tags: u64) -> Self {
+        self.words[4] = tags;
+        self
+    }
+
+    /// Relative share of the traffic.
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.words[5] = self.words[5] & !0xffff_ffff | u64::from(weight);
+        self
+    }
+
+    /// 0 is asked first.
+    pub fn with_tier(mut self, tier: u8) -> Self {
+        self.words[2] = self.words[2] & !(0xff << 32) | u64::from(tier) << 32;
+        self
+    }
+
+    /// A number for the zone; 0 is unknown.
+    pub fn with_zone(mut self, zone: u16) -> Self {
+        self.words[2] = self.words[2] & !(0xffff << 48) | u64::from(zone) << 48;
+        self
+    }
+
+    /// Address and port.
+    #[inline(always)]
+    pub fn address(&self) -> Address {
+        Address::from_words([self.words[0], self.words[1], self.words[2]])
+    }
+
+    /// See [`Endpoint::with_id`].
+    #[inline(always)]
+    pub fn id(&self) -> u64 {
+        self.words[3]
+    }
+
+    /// See [`Endpoint::with_tags`].
+    #[inline(always)]
+    pub fn tags(&self) -> u64 {
+        self.words[4]
+    }
+
+    /// See [`Endpoint::with_weight`].
+    #[inline(always)]
+    pub fn weight(&self) -> u32 {
+        self.words[5] as u32
+    }
+
+    /// See [`Endpoint::with_tier`].
+    #[inline(always)]
+    pub fn tier(&self) -> u8 {
+        (self.words[2] >> 32) as u8
+    }
+
+    /// See [`Endpoint::with_zone`].
+    #[inline(always)]
+    pub fn zone(&self) -> u16 {
+        (self.words[2] >> 48) as u16
+    }
+
+    /// The publication of the set that it belongs to.
+    #[inline(always)]
+    pub fn generation(&self) -> u64 {
+        self.words[6]
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_words(words: Words) -> Self {
+        Endpoint { words }
+    }
+
+    pub(crate) fn words_in(&self, generation: u64) -> Words {
+        let mut words = self.words;
+        words[6] = generation;
+        words
+    }
+}
+
+impl core::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("address", &self.address())
+            .field("id", &self.id())
+            .field("weight", &self.weight())
+            .field("tier", &self.tier())
+            .field("generation", &self.generation())
+            .finish()
+    }
+}
+
+/// What `resolve` gives: the service's primary endpoint, and how the whole service stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    words: Words,
+}
+
+impl Resolved {
+    #[inline(always)]
+    pub(crate) fn from_words(words: Words) -> Self {
+        Resolved { words }
+    }
+
+    /// Address and port of the primary endpoint.
+    #[inline(always)]
+    pub fn address(&self) -> Address {
+        Address::from_words([self.words[0], self.words[1], self.words[2]])
+    }
+
+    /// [`State::Fresh`] or [`State::Stale`]: the publisher's last word. Whether the publisher itself lives is
+    /// [`Liveness`](crate::Liveness)'s to say.
+    #[inline]
+    pub fn state(&self) -> State {
+        standing(self.words[2]).0
+    }
+
+    /// Why the service is not fresh.
+    #[inline]
+    pub fn reason(&self) -> Reason {
+        standing(self.words[2]).1
+    }
+
+    /// Id of the primary endpoint.
+    #[inline(always)]
+    pub fn id(&self) -> u64 {
+        self.words[3]
+    }
+
+    /// Tag bits of the primary endpoint.
+    #[inline(always)]
+    pub fn tags(&self) -> u64 {
+        self.words[4]
+    }
+
+    /// The publication that this is from. It only ever grows, over the whole table.
+    #[inline(always)]
+    pub fn generation(&self) -> u64 {
+        self.words[5]
+    }
+
+    /// Endpoints in the set.
+    #[inline(always)]
+    pub fn endpoints(&self) -> usize {
+        usize::from((self.words[6] >> 32) as u16)
+    }
+
+    /// Tier of the primary endpoint.
+    #[inline(always)]
+    pub fn tier(&self) -> u8 {
+        (self.words[6] >> 48) as u8
+    }
+
+    /// Number of the source; see [`Reader::source`](crate::Reader::source).
+    #[inline(always)]
+    pub fn source(&self) -> u8 {
+        (self.words[6] >> 56) as u8
+    }
+}
+
+impl core::fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Resolved")
+            .field("address", &self.address())
+            .field("state", &self.state())
+            .field("reason", &self.reason())
+            .field("generation", &self.generation())
+            .field("endpoints", &self.endpoints())
+            .finish()
+    }
+}
+
+/// A service's head, field by field; how the writer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) primary: Option<Endpoint>,
+    pub(crate) state: State,
+    pub(crate) reason: Reason,
+    pub(crate) incarnation: u32,
+    pub(crate) generation: u64,
+    pub(crate) first: u32,
+    pub(crate) length: u16,
+    pub(crate) source: u8,
+}
+
+impl Head {
+    pub(crate) fn encode(&self) -> Words {
+        let primary = self.primary.map_or([0; PAYLOAD], |endpoint| endpoint.words);
+        [
+            primary[0],
+            primary[1],
+            primary[2] & 0xff_ffff
+                | standing_byte(self.state, self.reason) << 24
+                | u64::from(self.incarnation) << 32,
+            primary[3],
+            primary[4],
+            self.generation,
+            u64::from(self.first)
+                | u64::from(self.length) << 32
+                | (primary[2] >> 32 & 0xff) << 48
+                | u64::from(self.source) << 56,
+        ]
+    }
+}
+
+/// The fields of a head's words that are not the primary's.
+pub(crate) mod head {
+    use super::{Reason, State, Words, standing, standing_byte};
+
+    #[inline(always)]
+    pub(crate) fn incarnation(words: &[u64]) -> u32 {
+        (words[2] >> 32) as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn standing_of(words: &[u64]) -> (State, Reason) {
+        standing(words[2])
+    }
+
+    pub(crate) fn with_standing(mut words: Words, state: State, reason: Reason) -> Words {
+        words[2] = words[2] & !(0xff << 24) | standing_byte(state, reason) << 24;
+        words
+    }
+
+    #[inline(always)]
+    pub(crate) fn first(words: &Words) -> u32 {
+        words[6] as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn length(words: &Words) -> usize {
+        usize::from((words[6] >> 32) as u16)
+    }
+
+    #[inline(always)]
+    pub(crate) fn source(words: &Words) -> u8 {
+        (words[6] >> 56) as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn generation(words: &Words) -> u64 {
+        words[5]
+    }
+}
+
+fn standing_byte(state: State, reason: Reason) -> u64 {
+    state as u64 | (reason as u64) << 3
+}
+
+/// Reads the standing out of a head's third word. What no version of this crate wrote is stale, and says so.
+fn standing(word: u64) -> (State, Reason) {
+    let byte = (word >> 24) as u8;
+    (
+        State::from_byte(byte & 7).unwrap_or(State::Stale),
+        Reason::from_byte(byte >> 3).unwrap_or(Reason::BadAnswer),
+    )
+}
+
+const _: () = assert!((State::Removed as u8) < 8 && (Reason::BadAnswer as u8) < 32);

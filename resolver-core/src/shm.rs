@@ -1,0 +1,244 @@
+//! A table in a file that the whole host maps: readers without write permission, one writer under a lock.
+//!
+//! [`Segment`] is a reader's mapping, [`OwnedSegment`] the writer's. The file lies in a directory of its owner's
+//! (`/dev/shm/resolver` by default), is created whole under another name and renamed into place, and never shrinks.
+//! The lock is the kernel's (`flock`): it is free exactly when its holder is gone, so a takeover never guesses by time.
+
+mod file;
+mod owned;
+
+use std::path::{Path, PathBuf};
+use std::string::{String, ToString};
+use std::{fmt, io};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+pub use file::Owner;
+pub use owned::{Origin, OwnedSegment};
+
+use crate::layout::owner;
+use crate::memory::{Line, lines_from_raw};
+use crate::reader::Reader;
+use crate::table::{CreateError, OpenError, View};
+use crate::takeover::Damaged;
+
+/// Where the agent publishes unless told otherwise.
+pub const DEFAULT_PATH: &str = "/dev/shm/resolver/main.seg";
+
+/// A mapping that only reads. It stays good, with the last answers, whatever becomes of the file or the writer.
+///
+/// ```
+/// use resolver_core::{Capacity, Endpoint, OwnedSegment, Segment, Standing};
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("main.seg");
+/// let mut owned = OwnedSegment::acquire(&path, &Capacity::SMALL)?;
+/// let mut writer = owned.writer()?;
+/// let oms = writer.add("oms")?;
+/// writer.publish(oms, &[Endpoint::new("10.0.0.1:9000".parse()?)], Standing::FRESH, b"")?;
+///
+/// // In another process:
+/// let segment = Segment::open(&path)?;
+/// let reader = segment.reader();
+/// let oms = reader.service("oms").ok_or("no such service")?;
+/// assert_eq!(reader.resolve(oms)?.address().port(), 9000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Segment {
+    mapping: Mapping,
+    path: PathBuf,
+    identity: file::Identity,
+}
+
+/// What the header says of the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerInfo {
+    /// Counts the writers that this segment has had.
+    pub epoch: u64,
+    /// Process id of the last one.
+    pub pid: u32,
+    /// When it took over, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// Why a segment could not be opened or owned.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// The system refused something.
+    Io {
+        /// What was asked of it.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// The file is not one that may be trusted: its kind, owner, mode or links are wrong.
+    Untrusted {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
+    /// The bytes are no table that this version reads.
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: OpenError,
+    },
+    /// A live process owns the segment. Nothing was touched.
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The owner's process id, by the header.
+        pid: u32,
+    },
+    /// The table could not be created.
+    Create(CreateError),
+    /// The table's sets cannot be where its heads say.
+    Damaged(Damaged),
+}
+
+impl SegmentError {
+    fn io(doing: &'static str, path: &Path, error: impl Into<io::Error>) -> Self {
+        SegmentError::Io { doing, path: path.to_path_buf(), error: error.into() }
+    }
+
+    fn untrusted(path: &Path, why: impl ToString) -> Self {
+        SegmentError::Untrusted { path: path.to_path_buf(), why: why.to_string() }
+    }
+}
+
+impl fmt::Display for SegmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SegmentError::Io { doing, path, error } => {
+                write!(f, "cannot {doing} {}: {error}", path.display())
+            }
+            SegmentError::Untrusted { path, why } => {
+                write!(f, "{} is not to be trusted: {why}", path.display())
+            }
+            SegmentError::Table { path, error } => write!(f, "{}: {error}", path.display()),
+            SegmentError::InUse { path, pid } => {
+                write!(f, "{} belongs to process {pid}, which is alive; stop that one first", path.display())
+            }
+            SegmentError::Create(error) => error.fmt(f),
+            SegmentError::Damaged(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SegmentError {}
+
+impl From<CreateError> for SegmentError {
+    fn from(error: CreateError) -> Self {
+        SegmentError::Create(error)
+    }
+}
+
+impl From<Damaged> for SegmentError {
+    fn from(error: Damaged) -> Self {
+        SegmentError::Damaged(error)
+    }
+}
+
+impl Segment {
+    /// Maps a segment for reading, if it belongs to this process's user or to root.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError`]; a file that is missing is [`SegmentError::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SegmentError> {
+        Self::open_from(path, Owner::SelfOrRoot)
+    }
+
+    /// Maps a segment for reading, if it belongs to the owner named here. No symbolic link is followed.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError`].
+    pub fn open_from(path: impl AsRef<Path>, owner: Owner) -> Result<Self, SegmentError> {
+        let path = path.as_ref();
+        let (file, identity) = file::open(path, owner, file::Access::Read)?;
+        let raw = MmapOptions::new()
+            .len(identity.size)
+            .populate()
+            .map_raw_read_only(&file)
+            .map_err(|error| SegmentError::io("map", path, error))?;
+        let mapping = Mapping::new(raw);
+        mapping.view().map_err(|error| SegmentError::Table { path: path.to_path_buf(), error })?;
+        Ok(Segment { mapping, path: path.to_path_buf(), identity })
+    }
+
+    /// A reader of this mapping.
+    pub fn reader(&self) -> Reader<'_> {
+        // Every field that `open` checked is written once; should the file's owner break that, sections that no longer
+        // fit are refused again here.
+        match self.mapping.view() {
+            Ok(view) => Reader::new(view),
+            Err(error) => panic!("{}: the header changed after it was checked: {error}", self.path.display()),
+        }
+    }
+
+    /// Whether the path still leads to this mapping. When it does not, another segment superseded it: open that one.
+    /// A system call; for the cold path, when [`Liveness`](crate::Liveness) reports silence.
+    pub fn is_current(&self) -> bool {
+        file::Identity::of_path(&self.path).is_ok_and(|now| now.same_file(&self.identity))
+    }
+
+    /// What the header says of the writer.
+    pub fn owner(&self) -> OwnerInfo {
+        self.mapping.owner()
+    }
+
+    /// Whether the kernel says that a writer holds the segment; a stopped one does too. A system call.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Io`].
+    pub fn has_owner(&self) -> Result<bool, SegmentError> {
+        file::is_locked(&self.path, &self.identity)
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Mapped memory, as lines.
+struct Mapping {
+    raw: MmapRaw,
+}
+
+impl Mapping {
+    fn new(raw: MmapRaw) -> Self {
+        Mapping { raw }
+    }
+
+    fn lines(&self) -> &[Line] {
+        // SAFETY:
+        // - A mapping begins at a page, so it is aligned to 64, and is as long as `len` for as long as `self.raw` is.
+        //   The file never shrinks: this crate only ever sets its size at creation (see "Segment" in docs/design.md for
+        //   what a hostile owner can do).
+        // - All access to a segment, by this crate in any process, is by whole atomic words; before the rename into
+        //   place only its creator has it. Where the mapping is read-only, it is reached through `Reader` alone, which
+        //   stores nothing.
+        unsafe { lines_from_raw(self.raw.as_ptr(), self.raw.len() / size_of::<Line>()) }
+    }
+
+    fn view(&self) -> Result<View<'_>, OpenError> {
+        View::open(self.lines())
+    }
+
+    fn owner(&self) -> OwnerInfo {
+        let line = &self.lines()[owner::LINE];
+        OwnerInfo {
+            epoch: line.load(owner::EPOCH),
+            pid: line.load(owner::PID) as u32,
+            since_ms: line.load(owner::SINCE),
+        }
+    }
+}

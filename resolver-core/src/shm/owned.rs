@@ -1,0 +1,237 @@
+//! The writer's side of a segment: create it, or take it over from one that is gone.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::file::{self, Access, Identity, Owner};
+use super::{Mapping, OwnerInfo, SegmentError};
+use crate::layout::{Capacity, Plan, owner};
+use crate::memory::Line;
+use crate::reader::Reader;
+use crate::table::{OpenError, Table};
+use crate::writer::Writer;
+
+/// A segment that this process owns, until it is dropped: the lock is held, and nobody else can write.
+pub struct OwnedSegment {
+    mapping: Mapping,
+    /// Holds the lock for as long as it is open.
+    _lock: File,
+    path: PathBuf,
+    identity: Identity,
+    origin: Origin,
+}
+
+/// How a segment came to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// There was none.
+    Created,
+    /// From an owner that is gone; readers go on without noticing.
+    TakenOver,
+    /// There was one of another capacity or layout, or a damaged one; a new file took its place, and readers reopen.
+    Superseded,
+}
+
+impl OwnedSegment {
+    /// Becomes the segment's owner: takes it over in place if its owner is gone, creates it if there is none or it is of
+    /// another capacity or layout.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::InUse`] where a live process owns it (no byte is touched), and where the file or its directory
+    /// cannot be trusted or made.
+    pub fn acquire(path: impl AsRef<Path>, capacity: &Capacity) -> Result<Self, SegmentError> {
+        let path = path.as_ref();
+        let directory = file::prepare_directory(path)?;
+        // Two that start at once: one gets the place or the lock; the other finds it taken when it looks again.
+        loop {
+            let replaces = match lock_existing(path)? {
+                Existing::None => false,
+                Existing::Replaced => continue,
+                Existing::Locked(file, identity) => {
+                    if let Some(owned) = Self::take_over(path, file.try_clone(), identity, capacity)? {
+                        return Ok(owned);
+                    }
+                    // `file` keeps the old one locked until the new one is in place.
+                    return Self::create(path, &directory, capacity, true)?.ok_or_else(|| {
+                        SegmentError::untrusted(path, "it was replaced during a replacement")
+                    });
+                }
+            };
+            if let Some(owned) = Self::create(path, &directory, capacity, replaces)? {
+                return Ok(owned);
+            }
+        }
+    }
+
+    /// The writer, after repairing whatever a dead predecessor left. There is one at a time: it borrows the segment.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Damaged`]; remove the file, so that a new one is created.
+    pub fn writer(&mut self) -> Result<Writer<'_>, SegmentError> {
+        let view = self.mapping.view().map_err(|error| self.damaged(error))?;
+        Ok(Writer::take_over(view)?)
+    }
+
+    /// A reader of the same memory.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Table`] where the header was damaged meanwhile.
+    pub fn reader(&self) -> Result<Reader<'_>, SegmentError> {
+        Ok(Reader::new(self.mapping.view().map_err(|error| self.damaged(error))?))
+    }
+
+    /// Whether the path still leads to this segment. When it does not, readers that start now find another or none:
+    /// acquire again, and publish everything to that.
+    pub fn is_current(&self) -> bool {
+        Identity::of_path(&self.path).is_ok_and(|now| now.same_file(&self.identity))
+    }
+
+    /// How it came to this owner.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// This owner, as readers see it.
+    pub fn owner(&self) -> OwnerInfo {
+        self.mapping.owner()
+    }
+
+    /// Size of the file in bytes.
+    pub fn size(&self) -> usize {
+        self.identity.size
+    }
+
+    /// In place, if the table is one of this layout and capacity; `None` where a new one must supersede it.
+    fn take_over(
+        path: &Path,
+        lock: std::io::Result<File>,
+        identity: Identity,
+        capacity: &Capacity,
+    ) -> Result<Option<Self>, SegmentError> {
+        let lock = lock.map_err(|error| SegmentError::io("keep the lock of", path, error))?;
+        let mapping = map(path, &lock, identity.size)?;
+        let fits = match mapping.view() {
+            Ok(view) => view.plan == Plan::of(capacity) && Writer::take_over(view).is_ok(),
+            Err(OpenError::Magic(magic)) if magic != 0 => {
+                return Err(SegmentError::untrusted(path, OpenError::Magic(magic)));
+            }
+            Err(_) => false,
+        };
+        if !fits {
+            return Ok(None);
+        }
+        sign(&mapping);
+        let origin = Origin::TakenOver;
+        Ok(Some(OwnedSegment { mapping, _lock: lock, path: path.to_path_buf(), identity, origin }))
+    }
+
+    /// A new file in place; `None` where another was quicker.
+    fn create(
+        path: &Path,
+        directory: &Path,
+        capacity: &Capacity,
+        replace: bool,
+    ) -> Result<Option<Self>, SegmentError> {
+        let size = capacity.lines() * size_of::<Line>();
+        let (file, new) = file::create(directory, size)?;
+        let made = fill(&new, &file, size, capacity).and_then(|mapping| {
+            file.try_lock().map_err(|error| lock_error(&new, error, &mapping))?;
+            Ok((mapping, file::place(&new, path, replace)?))
+        });
+        let (mapping, placed) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                file::remove(&new);
+                return Err(error);
+            }
+        };
+        if !placed {
+            file::remove(&new);
+            return Ok(None);
+        }
+        let identity = Identity::of_file(&file).map_err(|error| SegmentError::io("look at", path, error))?;
+        let origin = if replace { Origin::Superseded } else { Origin::Created };
+        Ok(Some(OwnedSegment { mapping, _lock: file, path: path.to_path_buf(), identity, origin }))
+    }
+
+    fn damaged(&self, error: OpenError) -> SegmentError {
+        SegmentError::Table { path: self.path.clone(), error }
+    }
+}
+
+enum Existing {
+    None,
+    /// It was there and is no longer the same; look again.
+    Replaced,
+    Locked(File, Identity),
+}
+
+fn lock_existing(path: &Path) -> Result<Existing, SegmentError> {
+    let own = Owner::Uid(rustix::process::geteuid().as_raw());
+    let (file, identity) = match file::open(path, own, Access::Write) {
+        Ok(opened) => opened,
+        Err(SegmentError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Existing::None);
+        }
+        Err(error) => return Err(error),
+    };
+    if let Err(error) = file.try_lock() {
+        let mapping = map(path, &file, identity.size)?;
+        return Err(lock_error(path, error, &mapping));
+    }
+    match Identity::of_path(path) {
+        Ok(now) if now.same_file(&identity) => Ok(Existing::Locked(file, identity)),
+        _ => Ok(Existing::Replaced),
+    }
+}
+
+fn lock_error(path: &Path, error: TryLockError, mapping: &Mapping) -> SegmentError {
+    match error {
+        TryLockError::WouldBlock => {
+            let pid = mapping.view().map_or(0, |_| mapping.owner().pid);
+            SegmentError::InUse { path: path.to_path_buf(), pid }
+        }
+        TryLockError::Error(error) => SegmentError::io("lock", path, error),
+    }
+}
+
+fn map(path: &Path, file: &File, size: usize) -> Result<Mapping, SegmentError> {
+    if size < size_of::<Line>() {
+        return Err(SegmentError::untrusted(path, "it is too short to be a segment; remove it"));
+    }
+    let raw: Result<MmapRaw, _> = MmapOptions::new().len(size).populate().map_raw(file);
+    Ok(Mapping::new(raw.map_err(|error| SegmentError::io("map", path, error))?))
+}
+
+fn fill(path: &Path, file: &File, size: usize, capacity: &Capacity) -> Result<Mapping, SegmentError> {
+    let mapping = map(path, file, size)?;
+    Table::create(mapping.lines(), capacity, file::random()?)?;
+    sign(&mapping);
+    Ok(mapping)
+}
+
+/// Enters this process as the owner.
+fn sign(mapping: &Mapping) {
+    let line = &mapping.lines()[owner::LINE];
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    line.store(owner::PID, u64::from(std::process::id()));
+    line.store(owner::SINCE, u64::try_from(since.as_millis()).unwrap_or(0));
+    for (word, value) in boot_id().into_iter().enumerate() {
+        line.store(owner::BOOT + word, value);
+    }
+    line.store(owner::EPOCH, line.load(owner::EPOCH) + 1);
+}
+
+/// The kernel's id of this boot, as two words; zeros where it cannot be read.
+fn boot_id() -> [u64; 2] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: std::string::String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let word = |part: Option<&str>| part.and_then(|part| u64::from_str_radix(part, 16).ok()).unwrap_or(0);
+    [word(digits.get(..16)), word(digits.get(16..32))]
+}

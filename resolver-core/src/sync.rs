@@ -1,0 +1,112 @@
+//! The only file that names atomics: the standard ones, or loom's when a model runs.
+//!
+//! Every ordering that the protocol rests on has a name, a [`Site`]; `docs/orderings.md` says what each pairs with.
+//! Under loom one site at a time can be weakened, and a model must catch it (see `models`).
+
+#[cfg(not(resolver_loom))]
+pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
+#[cfg(resolver_loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+
+/// An ordering of the protocol, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// Writer, fence(Release) before a shadow: who sees a word of it also sees the cell's last even `seq`.
+    BeforeShadow,
+    /// Writer, `seq` odd, store(Release): who reads odd also reads the whole shadow.
+    MarkOdd,
+    /// Writer, fence(Release) before a line: who sees a word of it also sees `seq` odd, and the epoch odd.
+    BeforeLine,
+    /// Writer, `seq` even, store(Release): who reads even also reads the whole line.
+    MarkEven,
+    /// Reader, fence(Acquire) after the first `seq`: pairs with MarkOdd and MarkEven.
+    AfterSeq,
+    /// Reader, fence(Acquire) after the words: pairs with BeforeShadow and BeforeLine.
+    AfterWords,
+    /// Writer, epoch odd, store(Release): who reads it odd also reads every staged shadow.
+    EpochOdd,
+    /// Writer, epoch even, store(Release): who reads it even also reads every line of the batch.
+    EpochEven,
+    /// Reader, fence(Acquire) after the first epoch: pairs with EpochOdd and EpochEven.
+    AfterEpoch,
+    /// Reader, fence(Acquire) before the epoch is read again: pairs with BeforeShadow and BeforeLine.
+    BeforeEpochAgain,
+    /// Writer, directory entry, store(Release): who reads the entry also reads its name and its head.
+    EntryStore,
+    /// Reader, fence(Acquire) after a directory entry: pairs with EntryStore.
+    AfterEntry,
+    /// Writer, version word, store(Release): who reads it also reads the whole header and empty cells.
+    VersionStore,
+    /// Opener, fence(Acquire) after the version word: pairs with VersionStore.
+    AfterVersion,
+    /// Writer, pulse, store(Release): who sees a beat also sees the ages that were written for it.
+    PulseStore,
+    /// Reader, fence(Acquire) after the pulse: pairs with PulseStore.
+    AfterPulse,
+}
+
+#[cfg(not(resolver_loom))]
+#[inline(always)]
+pub(crate) fn fence_acquire(_site: Site) {
+    core::sync::atomic::fence(Ordering::Acquire);
+}
+
+#[cfg(not(resolver_loom))]
+#[inline(always)]
+pub(crate) fn fence_release(_site: Site) {
+    core::sync::atomic::fence(Ordering::Release);
+}
+
+#[cfg(not(resolver_loom))]
+#[inline(always)]
+pub(crate) fn store_release(word: &AtomicU64, value: u64, _site: Site) {
+    word.store(value, Ordering::Release);
+}
+
+#[cfg(resolver_loom)]
+pub(crate) use weakened::{fence_acquire, fence_release, store_release};
+
+#[cfg(resolver_loom)]
+pub(crate) mod weakened {
+    //! The same operations, one of which a model may take away.
+
+    extern crate std;
+
+    use std::cell::Cell;
+
+    use super::{AtomicU64, Ordering, Site};
+
+    std::thread_local! {
+        /// Loom runs all threads of a model on the thread that started it, so this reaches them all.
+        static WEAK: Cell<Option<Site>> = const { Cell::new(None) };
+    }
+
+    /// Runs `model` with the ordering at `site` taken away.
+    #[cfg(test)]
+    pub(crate) fn without<T>(site: Site, model: impl FnOnce() -> T) -> T {
+        WEAK.with(|weak| weak.set(Some(site)));
+        let result = model();
+        WEAK.with(|weak| weak.set(None));
+        result
+    }
+
+    fn is_weak(site: Site) -> bool {
+        WEAK.with(|weak| weak.get() == Some(site))
+    }
+
+    pub(crate) fn fence_acquire(site: Site) {
+        if !is_weak(site) {
+            loom::sync::atomic::fence(Ordering::Acquire);
+        }
+    }
+
+    pub(crate) fn fence_release(site: Site) {
+        if !is_weak(site) {
+            loom::sync::atomic::fence(Ordering::Release);
+        }
+    }
+
+    pub(crate) fn store_release(word: &AtomicU64, value: u64, site: Site) {
+        word.store(value, if is_weak(site) { Ordering::Relaxed } else { Ordering::Release });
+    }
+}

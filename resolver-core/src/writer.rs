@@ -1,0 +1,246 @@
+//! The one writer of a table.
+
+use crate::batch::Batch;
+use crate::cell;
+use crate::error::{AddError, PublishError};
+use crate::handle::Handle;
+use crate::layout::{MAX_SOURCES, count, epoch, pulse};
+use crate::memory::Line;
+use crate::name::Name;
+use crate::reader::Reader;
+use crate::record::{Endpoint, Head, Words, head};
+use crate::room::{Notes, Room};
+use crate::source::SourceBeat;
+use crate::state::{Reason, State};
+use crate::sync::{self, Site};
+use crate::table::View;
+
+/// How a publisher says that a service stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Fresh or stale; an empty set is always [`State::Empty`].
+    pub state: State,
+    /// Why it is not fresh.
+    pub reason: Reason,
+    /// Number of the source that said so; see [`Writer::beat`].
+    pub source: u8,
+}
+
+impl Standing {
+    /// Fresh, from source 0.
+    pub const FRESH: Standing = Standing { state: State::Fresh, reason: Reason::None, source: 0 };
+}
+
+/// How much of a table is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Endpoint cells of published sets, each set rounded up to a power of two.
+    pub endpoint_cells: usize,
+    /// Endpoint cells in all: twice the capacity.
+    pub endpoint_cells_total: usize,
+    /// Different names that the table has seen.
+    pub names: usize,
+    /// Different names that it has room for.
+    pub names_total: usize,
+}
+
+/// Publishes to a table. There is one for each table: it is not `Clone`, and every change takes `&mut self`.
+///
+/// # Progress
+///
+/// Every operation ends in a bounded number of steps; no reader can delay it.
+pub struct Writer<'m> {
+    pub(crate) view: View<'m>,
+    pub(crate) room: Room<'m>,
+    /// Notes of the heads: the links of the batch that is being staged.
+    pub(crate) links: Notes<'m>,
+    /// Where the search for a free slot goes on.
+    next_slot: usize,
+}
+
+impl<'m> Writer<'m> {
+    /// For a table that nothing was published to.
+    pub(crate) fn new(view: View<'m>) -> Self {
+        let notes = Notes::new(view.notes, view.plan.first_endpoint());
+        let room = Room::new(view.plan.endpoints, view.bitmap, notes);
+        Writer { view, room, links: Notes::new(view.notes, 0), next_slot: 0 }
+    }
+
+    /// A reader of the same table.
+    pub fn reader(&self) -> Reader<'m> {
+        Reader::new(self.view)
+    }
+
+    /// The handle of a name; enters it where it is new, with nothing published ([`State::Never`]). Readers may take
+    /// the handle from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError`] for what cannot be a name, and where the table is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use resolver_core::{Capacity, ResolveError, Table, heap};
+    /// # let memory = heap(Capacity::SMALL.lines());
+    /// let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+    /// let risk = writer.add("risk")?;
+    /// assert_eq!(writer.add("risk")?, risk);
+    /// assert_eq!(reader.service("risk"), Some(risk));
+    /// assert_eq!(reader.resolve(risk), Err(ResolveError::Never));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add(&mut self, name: &str) -> Result<Handle, AddError> {
+        let name = Name::new(name);
+        name.check()?;
+        if let Some(handle) = self.view.directory.find(&name) {
+            return Ok(handle);
+        }
+        let slot = self.free_slot().ok_or(AddError::Services)?;
+        let incarnation = self.next_incarnation();
+        let handle = Handle::new(slot as u32, incarnation);
+        self.restate(slot, State::Never, incarnation);
+        if self.view.directory.insert(&name, handle, self.counts()).is_err() {
+            self.restate(slot, State::Removed, incarnation);
+            return Err(AddError::Names);
+        }
+        Ok(handle)
+    }
+
+    /// Takes a service out of the table; its handle is dead from then on. Whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let name = Name::new(name);
+        let Some(handle) = self.view.directory.find(&name) else { return false };
+        self.view.directory.remove(&name);
+        self.restate(handle.slot(), State::Removed, handle.incarnation());
+        true
+    }
+
+    /// Publishes a set: every reader sees the old one or the new one, whole. The first endpoint is the primary, which
+    /// [`Reader::resolve`] gives; an empty set makes the service [`State::Empty`]. `text` is for tools
+    /// ([`Reader::text`]). Gives the set's generation.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; the old set stands, and nothing of the new one is visible.
+    pub fn publish(
+        &mut self,
+        handle: Handle,
+        set: &[Endpoint],
+        standing: Standing,
+        text: &[u8],
+    ) -> Result<u64, PublishError> {
+        let mut batch = self.batch();
+        let generation = batch.publish(handle, set, standing, text)?;
+        batch.commit();
+        Ok(generation)
+    }
+
+    /// Says anew how a service stands, without touching its set. An empty service stays empty, with the new reason.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Gone`].
+    pub fn mark(&mut self, handle: Handle, state: State, reason: Reason) -> Result<(), PublishError> {
+        let mut batch = self.batch();
+        batch.mark(handle, state, reason)?;
+        batch.commit();
+        Ok(())
+    }
+
+    /// Several publications that readers can see as of one moment. Dropped without
+    /// [`commit`](Batch::commit), it leaves the table as it was.
+    pub fn batch(&mut self) -> Batch<'_, 'm> {
+        Batch::new(self)
+    }
+
+    /// Says that the publisher lives, and how old each source's word is. Readers judge the silence between beats by
+    /// their own clock ([`Liveness`](crate::Liveness)). Sources are numbered by their place in the slice; there are
+    /// [`MAX_SOURCES`] at most, and further ones are not published.
+    pub fn beat(&mut self, sources: &[SourceBeat<'_>]) {
+        let line = &self.view.header[pulse::LINE];
+        let beat = line.load(pulse::BEAT) + 1;
+        for (index, source) in sources.iter().enumerate().take(MAX_SOURCES) {
+            if let Some((line, shadow)) = self.view.cell(self.view.plan.first_source() + index) {
+                cell::publish(line, shadow, &source.encode(beat), false);
+            }
+        }
+        sync::store_release(line.word(pulse::BEAT), beat, Site::PulseStore);
+    }
+
+    /// How full the table is.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            endpoint_cells: self.room.used(),
+            endpoint_cells_total: self.view.plan.endpoints,
+            names: self.counts().load(count::BUCKETS) as usize,
+            names_total: self.view.plan.buckets / 2,
+        }
+    }
+
+    pub(crate) fn counts(&self) -> &'m Line {
+        &self.view.header[count::LINE]
+    }
+
+    pub(crate) fn advance(&self, counter: usize) -> u64 {
+        let value = self.counts().load(counter).wrapping_add(1);
+        self.counts().store(counter, value);
+        value
+    }
+
+    /// The words of the head that the handle means, staged ones before those that landed.
+    pub(crate) fn head_words(&self, handle: Handle) -> Option<Words> {
+        if handle.slot() >= self.view.plan.services {
+            return None;
+        }
+        let words: Words = cell::staged(&self.view.shadows[handle.slot()]);
+        let (state, _) = head::standing_of(&words);
+        (head::incarnation(&words) == handle.incarnation() && state != State::Removed).then_some(words)
+    }
+
+    /// Leaves a head without a set, in this state.
+    fn restate(&mut self, slot: usize, state: State, incarnation: u32) {
+        let head = Head {
+            primary: None,
+            state,
+            reason: Reason::None,
+            incarnation,
+            generation: self.advance(count::GENERATION),
+            first: 0,
+            length: 0,
+            source: 0,
+        };
+        let mut batch = self.batch();
+        batch.stage(slot, &head.encode(), true);
+        batch.commit();
+    }
+
+    /// Gives a slot back that no name leads to.
+    pub(crate) fn drop_slot(&mut self, slot: usize, incarnation: u32) {
+        self.restate(slot, State::Removed, incarnation);
+    }
+
+    fn free_slot(&mut self) -> Option<usize> {
+        let services = self.view.plan.services;
+        let found = (0..services).map(|step| (self.next_slot + step) % services).find(|slot| {
+            let words: Words = cell::landed(&self.view.cells[*slot]);
+            let removed = head::standing_of(&words).0 == State::Removed;
+            cell::is_vacant(&self.view.cells[*slot]) && (head::incarnation(&words) == 0 || removed)
+        })?;
+        self.next_slot = found + 1;
+        Some(found)
+    }
+
+    fn next_incarnation(&self) -> u32 {
+        loop {
+            let next = self.advance(count::INCARNATION) as u32;
+            if next != 0 {
+                return next;
+            }
+        }
+    }
+
+    pub(crate) fn epoch_line(&self) -> &'m Line {
+        &self.view.header[epoch::LINE]
+    }
+}
