@@ -93,7 +93,7 @@ fn mirror(empty_lists: &Path) -> Result<String, Failure> {
     }
     let planned = command::read(
         Command::new("apt-get")
-            .args(["-qq", "update", "--print-uris", "-o"])
+            .args(["update", "--print-uris", "-o"])
             .arg(format!("Dir::State::lists={}", empty_lists.display())),
     )?;
     let planned = planned.lines().filter_map(|line| line.strip_prefix('\'')?.split_once("/InRelease'"));

@@ -18,7 +18,7 @@ impl Project {
     pub fn find() -> Result<Project, Failure> {
         let here =
             std::env::current_dir().map_err(|e| format!("the current directory cannot be read: {e}"))?;
-        let start = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| here.clone(), PathBuf::from);
+        let start = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| here.clone(), |dir| here.join(dir));
         let is_root = |dir: &&Path| dir.join("xtask/Cargo.toml").is_file();
         let root = start.ancestors().find(is_root).or_else(|| here.ancestors().find(is_root));
         let root =
