@@ -165,10 +165,17 @@ fn a_killed_test_process_leaves_no_process() {
         if pids.len() == 2 { Ok(pids) } else { Err(holder.logs()) }
     });
     assert!(pids.iter().all(|&pid| is_alive(pid)), "they outlive the thread that started them");
+    let left = format!("resolver-test-{}-", holder.pid());
     holder.kill();
     eventually(SOON, "the kernel ends the servers with the process that started them", || {
         !pids.iter().any(|&pid| is_alive(pid))
     });
+    // Its directories stay; the next test process that needs one would remove them.
+    for entry in std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&left) {
+            std::fs::remove_dir_all(entry.path()).expect("nobody uses it any more");
+        }
+    }
 }
 
 #[test]

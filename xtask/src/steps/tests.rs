@@ -34,10 +34,8 @@ pub const PRIVILEGED: Step = Step {
                 Ok(Outcome::NotRun("needs root"))
             };
         }
-        let mut tests = prepared(
-            project,
-            &["test", "--package", "resolver-tests", "--tests", "--no-fail-fast", "--", MARK],
-        )?;
+        // The whole workspace: the very build of the step before.
+        let mut tests = prepared(project, &["test", "--workspace", "--tests", "--no-fail-fast", "--", MARK])?;
         if passed_tests(&command::tee(&mut tests)?) == 0 {
             return Err(format!("no test whose name begins with {MARK} was run"));
         }
@@ -48,7 +46,9 @@ pub const PRIVILEGED: Step = Step {
 /// cargo with these arguments, when what integration tests start is in place: the servers and the `resolver` binary.
 fn prepared(project: &Project, args: &[&str]) -> Result<Command, Failure> {
     let servers = servers::provide(project)?;
-    command::run(&mut project.cargo(["build", "--package", "resolver-cli"]))?;
+    // With the tests, so that dependencies get the same features and are built once: alone, the binary would have all
+    // of them compiled a second time.
+    command::run(&mut project.cargo(["build", "--workspace", "--bins", "--tests"]))?;
     let mut command = project.cargo(args.iter().copied());
     command.envs(servers.variables());
     Ok(command)
