@@ -4,5 +4,8 @@
 //! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
 //! ```
 
+pub mod consul;
+pub mod pace;
 pub mod record;
+pub mod secret;
 pub mod source;

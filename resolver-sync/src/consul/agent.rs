@@ -1,0 +1,297 @@
+//! One HTTP conversation with an agent: what is asked, what came back, and which fault a failure is.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::{Client, StatusCode, Url};
+use resolver_core::Reason;
+use tokio::time::Instant;
+
+use crate::source::Fault;
+
+use super::config::{ConfigError, ConsulConfig};
+
+/// The agents of a source, one of which is asked at a time.
+#[derive(Debug)]
+pub(super) struct Agents {
+    /// The source's name, for faults.
+    source: String,
+    addresses: Vec<Url>,
+    active: Cell<usize>,
+    /// Blocking queries hold a connection each; what must not wait for one has a pool of its own.
+    watching: Client,
+    asking: Client,
+    token: Option<HeaderValue>,
+    body_limit: usize,
+}
+
+/// Which connections a request uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// A blocking query, or the read that goes before it.
+    Watch,
+    /// The heartbeat and the reads that confirm.
+    Ask,
+}
+
+/// A request, before the agent that gets it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// Below `/v1/`; each is escaped.
+    pub(super) segments: Vec<String>,
+    /// Escaped; an empty value stands for a bare key.
+    pub(super) query: Vec<(&'static str, String)>,
+    /// A JSON body makes it a POST.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// An answer of any status, with its body whole and under the limit.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// `X-Consul-Index`; means nothing unless the status is 200.
+    pub(super) index: Option<u64>,
+    /// `X-Consul-KnownLeader`; absent on endpoints that have none.
+    pub(super) known_leader: Option<bool>,
+    /// `X-Consul-LastContact`: how long ago the server that answered last heard from the leader.
+    pub(super) last_contact: Duration,
+    /// `X-Consul-Results-Filtered-By-ACLs`, of newer servers only.
+    pub(super) filtered: bool,
+    pub(super) body: Vec<u8>,
+    /// From the request's start to its answer's head.
+    pub(super) took: Duration,
+}
+
+impl Request {
+    /// A GET of `/v1/` and these segments.
+    pub(super) fn get<const N: usize>(segments: [&str; N]) -> Self {
+        Request { segments: segments.map(String::from).to_vec(), query: Vec::new(), body: None }
+    }
+
+    /// Adds `key=value`, or the bare key where the value is empty.
+    pub(super) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((key, value.into()));
+        self
+    }
+
+    /// Makes it a POST with a JSON body.
+    pub(super) fn post(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    fn path(&self) -> String {
+        format!("/v1/{}", self.segments.join("/"))
+    }
+
+    fn url(&self, base: &Url) -> Url {
+        let mut url = base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().push("v1").extend(&self.segments);
+        }
+        if !self.query.is_empty() {
+            let mut query = url.query_pairs_mut();
+            for (key, value) in &self.query {
+                if value.is_empty() {
+                    query.append_key_only(key);
+                } else {
+                    query.append_pair(key, value);
+                }
+            }
+        }
+        url
+    }
+}
+
+impl Agents {
+    pub(super) fn new(config: &ConsulConfig) -> Result<Self, ConfigError> {
+        let addresses = config.urls()?;
+        let token = config.token.as_ref().map(|token| {
+            let mut value = HeaderValue::from_str(token.expose()).map_err(|_| {
+                ConfigError::new(&config.name, "the token has characters that no header can carry")
+            })?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        Ok(Agents {
+            source: config.name.clone(),
+            watching: client(config, &addresses)?,
+            asking: client(config, &addresses)?,
+            addresses,
+            active: Cell::new(0),
+            token: token.transpose()?,
+            body_limit: config.body_limit,
+        })
+    }
+
+    /// Goes on to the next address; the same one where there is no other.
+    pub(super) fn rotate(&self) {
+        self.active.set((self.active.get() + 1) % self.addresses.len());
+    }
+
+    /// Sends a request and reads its answer to the end, all within `deadline`.
+    pub(super) async fn send(
+        &self,
+        lane: Lane,
+        request: &Request,
+        deadline: Duration,
+    ) -> Result<Answer, Fault> {
+        let started = Instant::now();
+        match tokio::time::timeout(deadline, self.exchange(lane, request, started)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(self.fault(Reason::Unreachable, request, format_args!("no answer within {deadline:?}")))
+            }
+        }
+    }
+
+    /// A fault's words: the source, the agent, what was asked, what came.
+    pub(super) fn fault(&self, reason: Reason, request: &Request, what: impl std::fmt::Display) -> Fault {
+        let base = self.base();
+        let place = base.host_str().unwrap_or("?");
+        let port = base.port_or_known_default().unwrap_or(0);
+        let path: String = request.path().chars().flat_map(char::escape_default).collect();
+        Fault::new(reason, format!("consul source {} at {place}:{port}, {path}: {what}", self.source))
+    }
+
+    /// The fault of an answer that is not a 200.
+    pub(super) fn refusal(&self, request: &Request, answer: &Answer) -> Fault {
+        let text = String::from_utf8_lossy(&answer.body);
+        let (reason, advice) = classify(answer.status, &text);
+        let text: String = text.trim().chars().take(200).flat_map(char::escape_default).collect();
+        self.fault(reason, request, format_args!("{} {text}{advice}", answer.status.as_u16()))
+    }
+
+    fn base(&self) -> &Url {
+        &self.addresses[self.active.get()]
+    }
+
+    async fn exchange(&self, lane: Lane, request: &Request, started: Instant) -> Result<Answer, Fault> {
+        let client = match lane {
+            Lane::Watch => &self.watching,
+            Lane::Ask => &self.asking,
+        };
+        let url = request.url(self.base());
+        let mut builder = match &request.body {
+            None => client.get(url),
+            Some(body) => client.post(url).body(body.clone()),
+        };
+        if let Some(token) = &self.token {
+            builder = builder.header("X-Consul-Token", token.clone());
+        }
+        let failed = |error: reqwest::Error| self.fault(Reason::Unreachable, request, cause(&error));
+        let mut response = builder.send().await.map_err(failed)?;
+        let took = started.elapsed();
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let mut answer = Answer {
+            status: response.status(),
+            index: header("X-Consul-Index").and_then(|text| text.parse().ok()),
+            known_leader: header("X-Consul-KnownLeader").map(|text| text.eq_ignore_ascii_case("true")),
+            last_contact: Duration::from_millis(
+                header("X-Consul-LastContact").and_then(|text| text.parse().ok()).unwrap_or(0),
+            ),
+            filtered: header("X-Consul-Results-Filtered-By-ACLs")
+                .is_some_and(|text| text.eq_ignore_ascii_case("true")),
+            body: Vec::new(),
+            took,
+        };
+        // Counted after decompression, so that a small answer cannot unfold into a large one.
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if answer.body.len() + chunk.len() > self.body_limit {
+                let what = format_args!("the body is over the limit of {} bytes", self.body_limit);
+                return Err(self.fault(Reason::BadAnswer, request, what));
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+}
+
+/// Which fault a refusal is, and what to do about it.
+fn classify(status: StatusCode, text: &str) -> (Reason, &'static str) {
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if matches!(status.as_u16(), 401 | 403) || says(&["ACL not found", "Permission denied"]) {
+        (Reason::Acl, "; check the token, and that it may read the service and its nodes")
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        (Reason::Capacity, "; raise limits.http_max_conns_per_client on the agent, or lower the watch limit")
+    } else if says(&["No cluster leader", "No known Consul servers", "leadership lost"]) {
+        (Reason::NoLeader, "")
+    } else if status.is_server_error() {
+        (Reason::Unreachable, "")
+    } else {
+        (Reason::BadAnswer, "")
+    }
+}
+
+fn client(config: &ConsulConfig, addresses: &[Url]) -> Result<Client, ConfigError> {
+    // Fails where the program has installed a provider of its own already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut headers = HeaderMap::new();
+    if addresses.iter().all(super::config::is_loopback) {
+        // Packing costs more than it saves where nothing crosses a wire.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    let mut builder = Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .http1_only()
+        .tcp_nodelay(true)
+        .tcp_keepalive(KEEPALIVE)
+        .tcp_keepalive_interval(KEEPALIVE)
+        .connect_timeout(CONNECT)
+        .default_headers(headers);
+    if addresses.iter().all(|address| address.scheme() == "http") {
+        // The system's certificates are not needed, and a host without any is no error.
+        builder = builder.tls_certs_only([]);
+    }
+    builder
+        .build()
+        .map_err(|error| ConfigError::new(&config.name, format!("no HTTP client: {}", cause(&error))))
+}
+
+/// The innermost words of an error; the outer ones repeat the address.
+fn cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if std::ptr::addr_eq(innermost, error) && error.is_redirect() {
+        return "a redirect, which is never followed".into();
+    }
+    innermost.to_string()
+}
+
+/// A connection that is not there in this time is not coming.
+const CONNECT: Duration = Duration::from_secs(2);
+/// A cut cable shows on an idle connection after a few of these.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped() {
+        let base = Url::parse("http://127.0.0.1:8500").expect("a URL");
+        let request =
+            Request::get(["health", "service", "a/b c?d"]).with("stale", "").with("filter", "a == \"&\"");
+        let url = request.url(&base);
+        assert_eq!(url.path(), "/v1/health/service/a%2Fb%20c%3Fd");
+        assert_eq!(url.query(), Some("stale&filter=a+%3D%3D+%22%26%22"));
+    }
+
+    #[test]
+    fn refusals_have_their_reason() {
+        let reason = |status: u16, text| classify(StatusCode::from_u16(status).expect("a status"), text).0;
+        assert_eq!(reason(403, "ACL not found"), Reason::Acl);
+        assert_eq!(reason(500, "rpc error making call: Permission denied"), Reason::Acl);
+        assert_eq!(reason(500, "No cluster leader"), Reason::NoLeader);
+        assert_eq!(reason(500, "No known Consul servers"), Reason::NoLeader);
+        assert_eq!(reason(500, "rpc error making call: EOF"), Reason::Unreachable);
+        assert_eq!(reason(429, ""), Reason::Capacity);
+        assert_eq!(reason(301, ""), Reason::BadAnswer);
+        assert_eq!(reason(400, "Invalid index"), Reason::BadAnswer);
+    }
+}

@@ -1,0 +1,278 @@
+//! One blocking query, asked for ever by the official rules.
+//!
+//! [`Poll::next`] yields an answer that may be believed, or the fault that stands in its way, and never turns into a hot
+//! loop: how soon it asks again depends on what the last turn brought.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use resolver_core::Reason;
+
+use crate::pace::{Backoff, Bucket};
+use crate::source::Fault;
+
+use super::agent::{Agents, Answer, Lane, Request};
+use super::config::{Consistency, ConsulConfig};
+use super::contact::Contact;
+use super::index::{Cursor, Verdict};
+
+/// A blocking query that goes on for ever.
+pub(super) struct Poll<'a> {
+    agents: &'a Agents,
+    contact: &'a Contact<'a>,
+    request: Request,
+    consistency: Consistency,
+    wait: Duration,
+    cursor: Cursor,
+    /// The generation and the epoch that the cursor belongs to.
+    generation: u64,
+    epoch: u64,
+    /// The highest index that was yielded in this epoch.
+    yielded: u64,
+    pacing: Pacing,
+}
+
+/// An answer that may be believed.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub(super) body: Vec<u8>,
+    pub(super) index: u64,
+    /// The generation in which it was read.
+    pub(super) generation: u64,
+}
+
+impl<'a> Poll<'a> {
+    pub(super) fn new(
+        config: &ConsulConfig,
+        agents: &'a Agents,
+        contact: &'a Contact<'a>,
+        request: Request,
+    ) -> Self {
+        Poll {
+            agents,
+            contact,
+            request,
+            consistency: config.consistency,
+            wait: config.wait,
+            cursor: Cursor::default(),
+            generation: 0,
+            epoch: 0,
+            yielded: 0,
+            pacing: Pacing::new(),
+        }
+    }
+
+    /// The generation of the last attempt.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What the last answer brought, once it was reported: a change may be followed by the next one at once.
+    pub(super) fn learned(&mut self, changed: bool) {
+        self.pacing.turn = if changed { Turn::Changed } else { self.pacing.turn };
+    }
+
+    /// The last answer cannot be used after all: read again after the delay of a failure.
+    pub(super) fn disbelieve(&mut self) {
+        self.cursor.reset();
+        self.pacing.turn = Turn::Failed;
+    }
+
+    /// The next answer, or why there is none. Waits for as long as contact is down.
+    pub(super) async fn next(&mut self) -> Result<Word, Fault> {
+        loop {
+            let moment = self.contact.is_up().await;
+            if moment.generation != self.generation {
+                self.start_over(moment.generation, moment.epoch).await;
+                continue;
+            }
+            let (agents, contact) = (self.agents, self.contact);
+            tokio::select! {
+                biased;
+                () = contact.is_past(self.generation) => continue,
+                () = self.pacing.wait() => {}
+            }
+            let (request, deadline) = self.shape();
+            // What was asked in a generation that has passed is not looked at: it is read again.
+            let outcome = tokio::select! {
+                biased;
+                () = contact.is_past(self.generation) => continue,
+                outcome = agents.send(Lane::Watch, &request, deadline) => outcome,
+            };
+            match outcome.and_then(|answer| self.judge(&request, answer)) {
+                Ok(Some(word)) => return Ok(word),
+                Ok(None) => {}
+                Err(fault) => {
+                    self.disbelieve();
+                    if matches!(fault.reason, Reason::Unreachable | Reason::NoLeader) {
+                        contact.doubt();
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+    }
+
+    async fn start_over(&mut self, generation: u64, epoch: u64) {
+        // The first time there is no crowd to spread.
+        if self.generation != 0 {
+            tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
+        }
+        if epoch != self.epoch {
+            self.yielded = 0;
+        }
+        (self.generation, self.epoch) = (generation, epoch);
+        self.cursor.reset();
+        self.pacing.restart();
+    }
+
+    /// The request as it is to be sent now, and how long it may take.
+    fn shape(&self) -> (Request, Duration) {
+        let mut request = self.request.clone();
+        // After an answer that was not believed, the leader is asked.
+        match self.consistency {
+            Consistency::Stale { .. } if self.pacing.strange == 0 => request = request.with("stale", ""),
+            Consistency::Consistent => request = request.with("consistent", ""),
+            _ => {}
+        }
+        match self.cursor.index() {
+            None => (request, READ),
+            Some(index) => {
+                let wait = format!("{}ms", self.wait.as_millis());
+                // The server adds up to a sixteenth, so that a crowd does not return at one moment.
+                (request.with("index", index.to_string()).with("wait", wait), self.wait * 17 / 16 + SLACK)
+            }
+        }
+    }
+
+    /// Whether an answer may be believed: `None` asks for another read.
+    fn judge(&mut self, request: &Request, answer: Answer) -> Result<Option<Word>, Fault> {
+        if answer.status != StatusCode::OK {
+            return Err(self.agents.refusal(request, &answer));
+        }
+        let fault = |reason, what| Err(self.agents.fault(reason, request, what));
+        let Some(index) = answer.index else {
+            return fault(
+                Reason::BadAnswer,
+                "an answer without X-Consul-Index; is there a proxy that drops it?",
+            );
+        };
+        if let Consistency::Stale { max_age } = self.consistency
+            && self.pacing.strange == 0
+            && (answer.known_leader != Some(true) || answer.last_contact > max_age)
+        {
+            self.cursor.reset();
+            self.pacing.distrust();
+            return Ok(None);
+        }
+        if answer.known_leader != Some(true) {
+            return fault(Reason::NoLeader, "the server that answered knows no leader");
+        }
+        if answer.filtered {
+            let what =
+                "the answer was filtered: give the token `service_prefix \"\"` and `node_prefix \"\"` read";
+            return fault(Reason::Acl, what);
+        }
+        match self.cursor.answered(index, answer.took < self.wait) {
+            Verdict::Early | Verdict::Lower => {
+                self.pacing.distrust();
+                return Ok(None);
+            }
+            Verdict::Read if index < self.yielded => {
+                if matches!(self.consistency, Consistency::Stale { .. }) && self.pacing.strange == 0 {
+                    // A server that lags; the leader may know better.
+                    self.cursor.reset();
+                    self.pacing.distrust();
+                    return Ok(None);
+                }
+                let what = format_args!("the index went back from {} to {index}", self.yielded);
+                self.contact.new_epoch(self.agents.fault(Reason::Regressed, request, what).detail);
+                // Only the others have to read again.
+                let moment = self.contact.moment();
+                (self.generation, self.epoch) = (moment.generation, moment.epoch);
+                self.pacing.turn = Turn::Idle;
+            }
+            Verdict::Read => self.pacing.turn = Turn::Idle,
+            Verdict::Waited => self.pacing.restart(),
+            Verdict::Advanced => {
+                self.pacing.restart();
+                self.pacing.turn = Turn::Idle;
+            }
+        }
+        self.yielded = index.max(1);
+        Ok(Some(Word { body: answer.body, index: self.yielded, generation: self.generation }))
+    }
+}
+
+/// What the last turn brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Nothing yet, or the whole wait has passed.
+    Rested,
+    /// A change; the next one may follow closely.
+    Changed,
+    /// An answer that changed nothing.
+    Idle,
+    /// An answer that was not believed.
+    Strange,
+    /// A failure.
+    Failed,
+}
+
+/// How soon the next query goes out.
+#[derive(Debug)]
+struct Pacing {
+    turn: Turn,
+    /// How many answers in a row were not believed.
+    strange: u32,
+    changes: Bucket,
+    idle: Bucket,
+    disbelief: Backoff,
+    failures: Backoff,
+}
+
+impl Pacing {
+    fn new() -> Self {
+        Pacing {
+            turn: Turn::Rested,
+            strange: 0,
+            changes: Bucket::new(BURST, Duration::from_millis(1)),
+            idle: Bucket::new(BURST, Duration::from_millis(50)),
+            disbelief: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
+            failures: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+        }
+    }
+
+    /// The server behaves: no delay grows any longer.
+    fn restart(&mut self) {
+        self.turn = Turn::Rested;
+        self.strange = 0;
+        self.disbelief.reset();
+        self.failures.reset();
+    }
+
+    fn distrust(&mut self) {
+        self.turn = Turn::Strange;
+        self.strange = self.strange.saturating_add(1);
+    }
+
+    async fn wait(&mut self) {
+        match self.turn {
+            Turn::Rested => {}
+            Turn::Changed => self.changes.wait().await,
+            Turn::Idle if self.strange <= BURST => self.idle.wait().await,
+            Turn::Strange if self.strange <= BURST => {}
+            Turn::Idle | Turn::Strange => self.disbelief.wait().await,
+            Turn::Failed => self.failures.wait().await,
+        }
+    }
+}
+
+/// How many queries may follow each other at once.
+const BURST: u32 = 2;
+/// A read that does not block is given up after this time.
+const READ: Duration = Duration::from_secs(5);
+/// What a blocking query is given beyond the longest that the server may hold it.
+const SLACK: Duration = Duration::from_secs(2);
+/// Over which time the queries of one source come back after a loss.
+const SPREAD: Duration = Duration::from_millis(200);
