@@ -4,5 +4,6 @@
 //! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
 //! ```
 
+pub mod pace;
 pub mod record;
 pub mod source;
