@@ -6,4 +6,5 @@
 
 pub mod pace;
 pub mod record;
+pub mod secret;
 pub mod source;
