@@ -4,6 +4,7 @@
 //! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
 //! ```
 
+pub mod file;
 pub mod memory;
 pub mod pace;
 pub mod record;
