@@ -4,6 +4,8 @@
 //! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
 //! ```
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod file;
 pub mod memory;
 pub mod pace;
