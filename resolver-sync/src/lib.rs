@@ -5,6 +5,10 @@
 //! ```
 
 pub mod consul;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+pub mod file;
+pub mod memory;
 pub mod pace;
 pub mod record;
 pub mod secret;

@@ -1,0 +1,230 @@
+//! The cluster's members: one client for one of them at a time, and what their errors mean.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use etcd_client::{Channel, Client, ConnectOptions, Error};
+use resolver_core::Reason;
+use tonic::Code;
+use tonic::transport::Endpoint;
+
+use crate::source::Fault;
+
+use super::{EtcdConfig, EtcdError};
+
+/// HTTP/2 pings. A server punishes what is faster than 5 s; the watch's own heartbeat finds silence sooner.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// Enough for a page of a thousand instances without waiting for window updates.
+const WINDOW: u32 = 4 << 20;
+
+/// Where the members are, and the client of the one in use.
+pub(super) struct Members {
+    endpoints: Vec<(String, Endpoint)>,
+    options: ConnectOptions,
+    has_user: bool,
+    deadline: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    at: usize,
+    client: Option<Client>,
+}
+
+/// What came of a call that failed.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The member cannot be believed, or does not answer.
+    Fault(Fault),
+    /// The revision that was asked for is gone.
+    Compacted(String),
+    /// The answer is over the limit of one message.
+    TooLarge(String),
+}
+
+impl Members {
+    pub(super) fn new(config: &EtcdConfig) -> Result<Self, EtcdError> {
+        let endpoints: Result<Vec<_>, _> = config.endpoints.iter().map(|url| endpoint(url, config)).collect();
+        let endpoints = endpoints?;
+        if endpoints.is_empty() {
+            return Err(EtcdError::NoEndpoints);
+        }
+        // Without a leader a member would sit on its watches for ever; so it has to end them.
+        let mut options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
+        let has_user = config.user.is_some();
+        match (&config.user, &config.password) {
+            (Some(user), Some(password)) => options = options.with_user(user, password.expose()),
+            (None, None) => {}
+            _ => return Err(EtcdError::HalfUser),
+        }
+        Ok(Members { endpoints, options, has_user, deadline: config.deadline, state: Mutex::default() })
+    }
+
+    /// The URL of the member in use.
+    pub(super) fn url(&self) -> &str {
+        &self.endpoints[self.lock().at].0
+    }
+
+    /// The client of the member in use, connected if it is not.
+    pub(super) async fn client(&self) -> Result<Client, Fault> {
+        let (at, client) = {
+            let state = self.lock();
+            (state.at, state.client.clone())
+        };
+        if let Some(client) = client {
+            return Ok(client);
+        }
+        let client = self.connect(at).await?;
+        let mut state = self.lock();
+        if state.at == at {
+            state.client = Some(client.clone());
+        }
+        Ok(client)
+    }
+
+    /// Leaves the member in use for the next one.
+    pub(super) fn rotate(&self) {
+        let mut state = self.lock();
+        state.client = None;
+        state.at = (state.at + 1) % self.endpoints.len();
+    }
+
+    /// Closes the connection, once nobody else has the client.
+    pub(super) fn close(&self) {
+        self.lock().client = None;
+    }
+
+    /// Every member, the one in use first.
+    pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let (at, count) = (self.lock().at, self.endpoints.len());
+        (0..count).map(move |step| (at + step) % count)
+    }
+
+    /// The client of the given member: the shared one if it is in use, else a connection of its own.
+    pub(super) async fn client_of(&self, member: usize) -> Result<(Client, &str), Fault> {
+        let shared = {
+            let state = self.lock();
+            (state.at == member).then(|| state.client.clone()).flatten()
+        };
+        let client = match shared {
+            Some(client) => client,
+            None => self.connect(member).await?,
+        };
+        Ok((client, &self.endpoints[member].0))
+    }
+
+    async fn connect(&self, member: usize) -> Result<Client, Fault> {
+        let (url, endpoint) = &self.endpoints[member];
+        let connect = async {
+            let channel = Channel::Tonic(endpoint.connect().await?);
+            match Client::from_channel(channel.clone(), Some(self.options.clone())).await {
+                // Users are made before authentication is enabled; until then nobody has to log in.
+                Err(Error::GRpcStatus(status))
+                    if self.has_user && status.message().contains("not enabled") =>
+                {
+                    tracing::warn!(%url, "a user is configured, but the cluster's authentication is off");
+                    let options = ConnectOptions::new().with_require_leader(true);
+                    Client::from_channel(channel, Some(options)).await
+                }
+                other => other,
+            }
+        };
+        match within(self.deadline, url, "connecting", connect).await {
+            Ok(client) => Ok(client),
+            Err(trouble) => Err(trouble.into_fault()),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs a call with a deadline; etcd's own timeouts cover neither a frozen server nor a cut cable.
+pub(super) async fn within<T>(
+    deadline: Duration,
+    url: &str,
+    what: &str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Trouble::of(url, what, &error)),
+        Err(_) => {
+            let detail = format!("etcd {url}: {what}: no answer within {deadline:?}");
+            Err(Trouble::Fault(Fault::new(Reason::Unreachable, detail)))
+        }
+    }
+}
+
+impl Trouble {
+    /// What an error of the client means.
+    pub(super) fn of(url: &str, what: &str, error: &Error) -> Self {
+        // The words of a status without its metadata; those of anything else with its causes.
+        let words = match error {
+            Error::GRpcStatus(status) => status.message().to_owned(),
+            Error::TransportError(error) => {
+                let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+                causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
+            }
+            other => other.to_string(),
+        };
+        let detail = format!("etcd {url}: {what}: {words}");
+        let reason = match error {
+            Error::GRpcStatus(status) => match status.code() {
+                Code::OutOfRange if words.contains("compacted") => return Trouble::Compacted(detail),
+                Code::OutOfRange if words.contains("too large") => return Trouble::TooLarge(detail),
+                Code::PermissionDenied | Code::Unauthenticated => Reason::Acl,
+                Code::InvalidArgument if words.contains("authentication failed") => Reason::Acl,
+                Code::InvalidArgument if words.contains("user name is empty") => Reason::Acl,
+                _ if words.contains("no leader") || words.contains("leader changed") => Reason::NoLeader,
+                // A member that has lost its quorum says so of reads that have to be agreed on.
+                _ if words.contains("etcdserver: request timed out") => Reason::NoLeader,
+                Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
+                    Reason::Unreachable
+                }
+                _ => Reason::BadAnswer,
+            },
+            Error::TransportError(_) | Error::IoError(_) | Error::WatchError(_) => Reason::Unreachable,
+            _ => Reason::BadAnswer,
+        };
+        Trouble::Fault(Fault::new(reason, detail))
+    }
+
+    /// For a caller that has no other way on.
+    pub(super) fn into_fault(self) -> Fault {
+        match self {
+            Trouble::Fault(fault) => fault,
+            Trouble::Compacted(detail) | Trouble::TooLarge(detail) => Fault::new(Reason::BadAnswer, detail),
+        }
+    }
+}
+
+fn endpoint(url: &str, config: &EtcdConfig) -> Result<(String, Endpoint), EtcdError> {
+    let invalid = |why: &str| EtcdError::Endpoint { url: url.into(), why: why.into() };
+    let Some(authority) = url.strip_prefix("http://") else {
+        let why = if url.starts_with("https://") {
+            "TLS is not supported yet"
+        } else {
+            "it has to begin with http://"
+        };
+        return Err(invalid(why));
+    };
+    if authority.contains('@') {
+        // Not quoted: what stands before the @ may be a password.
+        let why = "it holds a user; set user and password apart from it".into();
+        return Err(EtcdError::Endpoint { url: "(not shown)".into(), why });
+    }
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| invalid(&error.to_string()))?
+        .connect_timeout(config.deadline.min(Duration::from_secs(1)))
+        .http2_keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .tcp_nodelay(true);
+    Ok((url.trim_end_matches('/').to_owned(), endpoint))
+}
