@@ -6,8 +6,8 @@
 //! catalogue -> which services -> Poll (index rules, pacing) -> Health -> ServiceSet -> Feed
 //! ```
 //!
-//! What an answer may be trusted with is decided in three places: [`index`] says what an index means, [`poll`] which
-//! answer may be believed, [`confirm`] which one is proven.
+//! What an answer may be trusted with is decided in three places: `index` says what an index means, `poll` which
+//! answer may be believed, `confirm` which one is proven.
 
 use crate::record::ServiceSet;
 use crate::source::{Fault, Feed, LocalFuture, Source};

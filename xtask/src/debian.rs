@@ -42,7 +42,7 @@ impl Suite {
         write(&sources, &format!("deb [signed-by={keyring}] {mirror} {suite} main\n"))?;
         write(&config, &configuration(work)?)?;
         let suite = Suite { config, debs };
-        // Error-Mode=any: a part that could not be fetched is a failure, not a warning.
+        // Without --error-on a part that could not be fetched is only a warning.
         command::read(suite.apt_get().args(["-qq", "--error-on=any", "update"]))?;
         Ok(suite)
     }

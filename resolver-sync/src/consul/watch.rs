@@ -52,15 +52,15 @@ struct Run<'a> {
     agents: &'a Agents,
     memory: &'a Memory,
     contact: &'a Contact<'a>,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
 }
 
 /// Which services are to be watched, and which of them wait for a place.
 #[derive(Default)]
-struct Wanted {
+struct Wanted<'a> {
     services: RefCell<HashMap<String, Standing>>,
-    /// Not yet looked at.
-    fresh: RefCell<VecDeque<String>>,
+    /// Not yet looked at. Members from the start: the source is not alive before they have reported.
+    fresh: RefCell<VecDeque<(String, Member<'a>)>>,
     /// Over the limit, and named as such; in the order in which they came.
     unwatched: RefCell<VecDeque<String>>,
     changed: Notify,
@@ -73,7 +73,7 @@ struct Standing {
     listed: bool,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Puts a service among those that are watched, if it is not there yet.
     fn want(&self, name: &str, always: bool) {
         let mut services = self.wanted.services.borrow_mut();
@@ -83,7 +83,7 @@ impl Run<'_> {
             return;
         }
         services.insert(name.to_owned(), Standing { always, listed: true });
-        self.wanted.fresh.borrow_mut().push_back(name.to_owned());
+        self.wanted.fresh.borrow_mut().push_back((name.to_owned(), self.contact.join()));
         self.wanted.changed.notify_one();
     }
 
@@ -99,10 +99,10 @@ impl Run<'_> {
         loop {
             while watched.len() < self.config.watch_limit {
                 let longest = self.wanted.unwatched.borrow_mut().pop_front();
-                let Some(name) = longest.or_else(|| self.wanted.fresh.borrow_mut().pop_front()) else {
+                let next = longest.map(|name| (name, self.contact.join()));
+                let Some((name, member)) = next.or_else(|| self.wanted.fresh.borrow_mut().pop_front()) else {
                     break;
                 };
-                let member = self.contact.join();
                 watched.push(self.follow_service(name, member));
             }
             self.name_the_unwatched();
@@ -121,17 +121,17 @@ impl Run<'_> {
     }
 
     fn name_the_unwatched(&self) {
-        let mut fresh = self.wanted.fresh.borrow_mut();
+        let fresh = self.wanted.fresh.take();
         if fresh.is_empty() {
             return;
         }
         let limit = self.config.watch_limit;
-        for name in fresh.iter() {
-            let what = format!("consul source {}: over the limit of {limit} watches", self.config.name);
-            self.contact.feed().doubt(name, Fault::new(Reason::Capacity, what));
-        }
         let mut unwatched = self.wanted.unwatched.borrow_mut();
-        unwatched.append(&mut fresh);
+        for (name, _) in fresh {
+            let what = format!("consul source {}: over the limit of {limit} watches", self.config.name);
+            self.contact.feed().doubt(name.as_str(), Fault::new(Reason::Capacity, what));
+            unwatched.push_back(name);
+        }
         tracing::error!(
             source = self.config.name,
             limit,
@@ -245,15 +245,15 @@ impl Run<'_> {
             standing.listed = names.contains(name);
         }
         // A service that left before it had a place needs none any longer.
-        for queue in [&self.wanted.fresh, &self.wanted.unwatched] {
-            queue.borrow_mut().retain(|name| {
-                let wanted = self.is_wanted(name);
-                if !wanted {
-                    self.wanted.services.borrow_mut().remove(name);
-                }
-                wanted
-            });
-        }
+        let stays = |name: &String| {
+            let wanted = self.is_wanted(name);
+            if !wanted {
+                self.wanted.services.borrow_mut().remove(name);
+            }
+            wanted
+        };
+        self.wanted.fresh.borrow_mut().retain(|(name, _)| stays(name));
+        self.wanted.unwatched.borrow_mut().retain(stays);
         names.iter().for_each(|name| self.want(name, false));
     }
 }

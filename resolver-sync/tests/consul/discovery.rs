@@ -105,6 +105,15 @@ async fn all_services_are_found_as_they_come() {
         }
     })
     .await;
+    for n in 0..20 {
+        server.register(&format!("s{n}"), &format!("s{n}"), "10.0.0.3", 1000 + n).await;
+    }
+    watching(&source(all.clone()), &[], async |table| {
+        table.until_alive(5).await;
+        let named = table.sets.keys().filter(|name| name.starts_with('s')).count();
+        assert_eq!(named, 20, "the source is not alive before each has reported");
+    })
+    .await;
     all.include_consul = true;
     watching(&source(all), &[], async |table| {
         table.until("consul itself", 5, |t| t.ids("consul").is_some_and(|ids| ids.len() == 1)).await;

@@ -1,5 +1,7 @@
 //! The Consul source against the real server, and against a scripted one for what the real one cannot be made to do.
 
+#![allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
+
 mod acl;
 mod discovery;
 mod fake;
