@@ -14,7 +14,7 @@ use std::{fmt, io};
 use memmap2::{MmapOptions, MmapRaw};
 
 pub use file::Owner;
-pub use owned::{Origin, OwnedSegment};
+pub use owned::{Origin, OwnedSegment, SegmentWatch};
 
 use crate::layout::owner;
 use crate::memory::{Line, lines_from_raw};

@@ -4,12 +4,19 @@
 //! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
 //! ```
 
+pub mod agent;
+pub mod catalog;
+pub mod config;
 pub mod consul;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod file;
+pub mod guard;
 pub mod memory;
 pub mod pace;
+pub mod pin;
+pub mod publisher;
 pub mod record;
 pub mod secret;
 pub mod source;
+pub mod view;

@@ -24,6 +24,21 @@ pub struct OwnedSegment {
     origin: Origin,
 }
 
+/// Tells whether a path still leads to a segment.
+#[derive(Clone, Debug)]
+pub struct SegmentWatch {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl SegmentWatch {
+    /// A system call. When it is `false`, readers that start now find another segment or none: acquire again, and
+    /// publish everything to that.
+    pub fn is_current(&self) -> bool {
+        Identity::of_path(&self.path).is_ok_and(|now| now.same_file(&self.identity))
+    }
+}
+
 /// How a segment came to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -86,10 +101,9 @@ impl OwnedSegment {
         Ok(Reader::new(self.mapping.view().map_err(|error| self.damaged(error))?))
     }
 
-    /// Whether the path still leads to this segment. When it does not, readers that start now find another or none:
-    /// acquire again, and publish everything to that.
-    pub fn is_current(&self) -> bool {
-        Identity::of_path(&self.path).is_ok_and(|now| now.same_file(&self.identity))
+    /// What tells whether the path still leads to this segment; apart from it, as the writer borrows it whole.
+    pub fn watch(&self) -> SegmentWatch {
+        SegmentWatch { path: self.path.clone(), identity: self.identity }
     }
 
     /// How it came to this owner.

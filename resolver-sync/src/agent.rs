@@ -1,0 +1,100 @@
+//! The agent: one thread that watches the sources and publishes to a segment, until it is told to stop.
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+
+use resolver_core::{OwnedSegment, SegmentError, Writer};
+use tokio::task::LocalSet;
+
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigError};
+use crate::pin::{PinError, pin_sync};
+use crate::publisher::{Ended, Patience, Publisher};
+use crate::source::Source;
+use crate::view::View;
+
+/// Why an agent could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The sync thread could not be pinned.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The segment could not be owned.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The runtime could not be started.
+    #[error("cannot start the sync thread's runtime: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Runs an agent on the calling thread, which is pinned as configured, until `stop` ends.
+///
+/// When the segment's file is removed or replaced under it, everything is published again to a new one.
+///
+/// # Errors
+///
+/// [`AgentError`]; a segment that another live process owns is one, and no byte of it is touched.
+pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
+    if let Some(core) = config.sync.core {
+        pin_sync(core, &config.sync.reader_cores)?;
+    }
+    let mut stop = pin!(stop);
+    loop {
+        let mut segment = OwnedSegment::acquire(&config.segment.path, &config.capacity())?;
+        let (path, origin, size) = (config.segment.path.display(), segment.origin(), segment.size());
+        tracing::info!(%path, ?origin, bytes = size, pid = std::process::id(), "owns the segment");
+        let watch = segment.watch();
+        let publication = Publication {
+            sources: config.sources()?,
+            views: config.views(),
+            patience: config.patience(),
+            catalog: catalog.clone(),
+        };
+        let ended = publication.run(segment.writer()?, stop.as_mut(), || watch.is_current())?;
+        match ended {
+            Ended::Stopped => {
+                tracing::info!(%path, "stopped; readers keep the last table");
+                return Ok(());
+            }
+            Ended::Superseded => {
+                tracing::warn!(%path, "the segment's file is gone or another; publishing anew")
+            }
+        }
+    }
+}
+
+/// Everything that a sync thread needs besides a table.
+pub struct Publication {
+    /// The registries.
+    pub sources: Vec<Box<dyn Source + Send>>,
+    /// What is published; everything, where there is none.
+    pub views: Vec<View>,
+    /// How patient it is.
+    pub patience: Patience,
+    /// Where people and tools of this process look.
+    pub catalog: Catalog,
+}
+
+impl Publication {
+    /// Publishes to any table, on the calling thread, until `stop` ends or `is_current` says that readers find another.
+    ///
+    /// # Errors
+    ///
+    /// [`std::io::Error`] where the runtime cannot be started.
+    pub fn run(
+        self,
+        writer: Writer<'_>,
+        stop: impl Future<Output = ()>,
+        is_current: impl Fn() -> bool,
+    ) -> std::io::Result<Ended> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
+        let mut publisher = Publisher::new(writer, sources, self.views, self.patience, self.catalog);
+        Ok(LocalSet::new().block_on(&runtime, publisher.run(stop, is_current)))
+    }
+}

@@ -1,0 +1,467 @@
+//! The agent's configuration, from TOML.
+//!
+//! ```toml
+//! [segment]
+//! path = "/dev/shm/resolver/main.seg"   # where readers find the table
+//! services = 4096                       # services at one time
+//! endpoints = 65536                     # endpoints in all sets together
+//!
+//! [sync]
+//! core = 0                              # the sync thread's core; anywhere where there is none
+//! reader_cores = [2, 3]                 # cores that the sync thread must stay away from
+//! stale_after_ms = 5000                 # a source that proved nothing for so long is stale
+//! forget_after_s = 600                  # a discovered name that is empty for so long leaves the table
+//!
+//! [[source]]
+//! name = "consul"
+//! kind = "consul"
+//! address = "127.0.0.1:8500"            # or addresses = [...], to fall back on
+//! # datacenter, token_file, services = [...], wait_s, watch_limit
+//!
+//! [[source]]
+//! name = "etcd"
+//! kind = "etcd"
+//! endpoints = ["http://127.0.0.1:2379"]
+//! # prefix = "/services/", user, password_file
+//!
+//! [[source]]
+//! name = "static"
+//! kind = "file"
+//! path = "/etc/resolver/services.toml"
+//!
+//! [[view]]                              # with no view, every service is published under its own name
+//! name = "oms"
+//! source = "consul"
+//! service = "order-management"
+//! tags = ["v2"]
+//! policy = "primary"                    # or "sticky"
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use resolver_core::{Capacity, MAX_SOURCES, Name, SHORT_NAME, shm};
+use serde::Deserialize;
+
+use crate::consul::{ConsulConfig, ConsulSource, Services};
+use crate::file::FileSource;
+use crate::publisher::Patience;
+use crate::secret::Secret;
+use crate::source::Source;
+use crate::view::{Policy, View};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// It is no TOML of this shape; the words name the line.
+    #[error("{}: {error}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what would be right.
+        error: Box<toml::de::Error>,
+    },
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn invalid<T>(what: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Invalid(what.into()))
+}
+
+/// What an agent does.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the table is.
+    pub segment: SegmentConfig,
+    /// How the sync thread runs.
+    pub sync: SyncConfig,
+    /// The registries, those named first before the others where two have a service of one name.
+    #[serde(rename = "source")]
+    pub sources: Vec<SourceConfig>,
+    /// What is published; everything, where there is none.
+    #[serde(rename = "view")]
+    pub views: Vec<ViewConfig>,
+}
+
+/// Where the table is, and how large.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SegmentConfig {
+    /// The segment's file.
+    pub path: PathBuf,
+    /// See [`Capacity::services`].
+    pub services: u32,
+    /// See [`Capacity::endpoints`].
+    pub endpoints: u32,
+    /// See [`Capacity::text_bytes`].
+    pub text_bytes: u32,
+}
+
+impl Default for SegmentConfig {
+    fn default() -> Self {
+        let Capacity { services, endpoints, text_bytes, .. } = Capacity::HOST;
+        SegmentConfig { path: shm::DEFAULT_PATH.into(), services, endpoints, text_bytes }
+    }
+}
+
+/// How the sync thread runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SyncConfig {
+    /// The core that the sync thread is pinned to.
+    pub core: Option<usize>,
+    /// Cores of threads that resolve; the sync thread refuses to sit on one of them.
+    pub reader_cores: Vec<usize>,
+    /// See [`Patience::stale_after`].
+    pub stale_after_ms: u64,
+    /// See [`Patience::forget_after`].
+    pub forget_after_s: u64,
+}
+
+impl Default for SyncConfig {
+    fn default() -> Self {
+        let patience = Patience::default();
+        SyncConfig {
+            core: None,
+            reader_cores: Vec::new(),
+            stale_after_ms: u64::try_from(patience.stale_after.as_millis()).unwrap_or(u64::MAX),
+            forget_after_s: patience.forget_after.as_secs(),
+        }
+    }
+}
+
+/// A registry. Which settings there are depends on its kind; one of another kind is refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Unique, and at most 24 bytes.
+    pub name: String,
+    /// What it speaks.
+    pub kind: Kind,
+    address: Option<String>,
+    addresses: Option<Vec<String>>,
+    endpoints: Option<Vec<String>>,
+    path: Option<PathBuf>,
+    prefix: Option<String>,
+    datacenter: Option<String>,
+    token_file: Option<PathBuf>,
+    services: Option<Vec<String>>,
+    wait_s: Option<u64>,
+    watch_limit: Option<usize>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+}
+
+/// The kinds of registries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// HashiCorp Consul, through an agent.
+    Consul,
+    /// An etcd cluster.
+    Etcd,
+    /// A file of this host.
+    File,
+}
+
+/// A named query.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewConfig {
+    /// What readers resolve.
+    pub name: String,
+    /// A source's name.
+    pub source: String,
+    /// The service's name there; the view's own name where there is none.
+    pub service: Option<String>,
+    /// Tags that an instance must all have.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// How the primary is chosen.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], with the line where the file's form is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads and checks a text; `path` is for the words of errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], with the line where the text's form is wrong.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Config = toml::from_str(text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.sources.is_empty() {
+            return invalid("there is no [[source]]; name at least one registry or file");
+        }
+        if self.sources.len() > MAX_SOURCES {
+            return invalid(format!("there are {} sources; a table names {MAX_SOURCES}", self.sources.len()));
+        }
+        let mut names = BTreeSet::new();
+        for source in &self.sources {
+            if source.name.is_empty() || source.name.len() > SHORT_NAME || !names.insert(&source.name) {
+                return invalid(format!(
+                    "source name {:?} is empty, longer than {SHORT_NAME} bytes, or there twice",
+                    source.name
+                ));
+            }
+        }
+        let mut names = BTreeSet::new();
+        for view in &self.views {
+            if let Err(error) = Name::new(&view.name).check() {
+                return invalid(format!("view {:?}: {error}", view.name));
+            }
+            if !names.insert(&view.name) {
+                return invalid(format!("view {:?} is there twice", view.name));
+            }
+            if !self.sources.iter().any(|source| source.name == view.source) {
+                return invalid(format!(
+                    "view {:?} names source {:?}, which there is not",
+                    view.name, view.source
+                ));
+            }
+        }
+        if self.segment.services == 0 || self.segment.endpoints == 0 {
+            return invalid("segment: services and endpoints must be at least 1");
+        }
+        if let Some(core) = self.sync.core
+            && self.sync.reader_cores.contains(&core)
+        {
+            return invalid(format!("sync: core {core} is listed in reader_cores"));
+        }
+        self.sources().map(|_| ())
+    }
+
+    /// What the table has room for.
+    pub fn capacity(&self) -> Capacity {
+        let SegmentConfig { services, endpoints, text_bytes, .. } = self.segment;
+        Capacity { services, endpoints, text_bytes, ..Capacity::HOST }
+    }
+
+    /// How patient the publisher is.
+    pub fn patience(&self) -> Patience {
+        Patience {
+            stale_after: Duration::from_millis(self.sync.stale_after_ms),
+            forget_after: Duration::from_secs(self.sync.forget_after_s),
+        }
+    }
+
+    /// The views.
+    pub fn views(&self) -> Vec<View> {
+        let view = |view: &ViewConfig| View {
+            name: view.name.clone(),
+            source: view.source.clone(),
+            service: view.service.clone().unwrap_or_else(|| view.name.clone()),
+            tags: view.tags.clone(),
+            policy: view.policy,
+        };
+        self.views.iter().map(view).collect()
+    }
+
+    /// The sources, ready to watch. Reads the files with secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`], with the source's name.
+    pub fn sources(&self) -> Result<Vec<Box<dyn Source + Send>>, ConfigError> {
+        self.sources.iter().map(|source| source.build(&self.services_of(&source.name))).collect()
+    }
+
+    /// The services that the views ask a source for.
+    fn services_of(&self, source: &str) -> Vec<String> {
+        let services = self.views().into_iter().filter(|view| view.source == source).map(|view| view.service);
+        services.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+impl SourceConfig {
+    fn build(&self, viewed: &[String]) -> Result<Box<dyn Source + Send>, ConfigError> {
+        match self.kind {
+            Kind::Consul => self.consul(viewed),
+            Kind::Etcd => self.etcd(),
+            Kind::File => self.file(),
+        }
+    }
+
+    fn consul(&self, viewed: &[String]) -> Result<Box<dyn Source + Send>, ConfigError> {
+        self.only(&[
+            "address",
+            "addresses",
+            "datacenter",
+            "token_file",
+            "services",
+            "wait_s",
+            "watch_limit",
+        ])?;
+        let mut config = ConsulConfig::new(&self.name, "127.0.0.1:8500");
+        match (&self.address, &self.addresses) {
+            (Some(_), Some(_)) => return self.refuse("set address or addresses, not both"),
+            (Some(address), None) => config.addresses = vec![address.clone()],
+            (None, Some(addresses)) => config.addresses = addresses.clone(),
+            (None, None) => {}
+        }
+        let named = self.services.clone().or_else(|| (!viewed.is_empty()).then(|| viewed.to_vec()));
+        config.services = named.map_or(Services::All, Services::Named);
+        config.datacenter = self.datacenter.clone();
+        config.token = self.secret(self.token_file.as_deref())?;
+        config.wait = self.wait_s.map_or(config.wait, Duration::from_secs);
+        config.watch_limit = self.watch_limit.unwrap_or(config.watch_limit);
+        match ConsulSource::new(config) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => invalid(error.to_string()),
+        }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
+        use crate::etcd::{EtcdConfig, EtcdSource};
+
+        self.only(&["endpoints", "prefix", "user", "password_file"])?;
+        let defaults = EtcdConfig::default();
+        let config = EtcdConfig {
+            name: self.name.clone(),
+            endpoints: self.endpoints.clone().unwrap_or_else(|| vec!["http://127.0.0.1:2379".into()]),
+            prefix: self.prefix.clone().unwrap_or(defaults.prefix),
+            user: self.user.clone(),
+            password: self.secret(self.password_file.as_deref())?,
+            ..EtcdConfig::default()
+        };
+        match EtcdSource::new(config) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
+        self.refuse("this program was built without the feature \"etcd\"")
+    }
+
+    fn file(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
+        self.only(&["path"])?;
+        match &self.path {
+            Some(path) => Ok(Box::new(FileSource::new(&self.name, path))),
+            None => self.refuse("a file source needs its path"),
+        }
+    }
+
+    /// Refuses settings that this kind does not have.
+    fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
+        let given = [
+            ("address", self.address.is_some()),
+            ("addresses", self.addresses.is_some()),
+            ("endpoints", self.endpoints.is_some()),
+            ("path", self.path.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("datacenter", self.datacenter.is_some()),
+            ("token_file", self.token_file.is_some()),
+            ("services", self.services.is_some()),
+            ("wait_s", self.wait_s.is_some()),
+            ("watch_limit", self.watch_limit.is_some()),
+            ("user", self.user.is_some()),
+            ("password_file", self.password_file.is_some()),
+        ];
+        match given.iter().find(|(key, given)| *given && !known.contains(key)) {
+            Some((key, _)) => {
+                self.refuse(&format!("{key} is not a setting of this kind; it has {}", known.join(", ")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn secret(&self, path: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
+        match path.map(Secret::from_file).transpose() {
+            Ok(secret) => Ok(secret),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    fn refuse<T>(&self, what: &str) -> Result<T, ConfigError> {
+        invalid(format!("source {}: {what}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("agent.toml")).map_err(|error| error.to_string())
+    }
+
+    const FILE: &str = "[[source]]\nname = \"f\"\nkind = \"file\"\npath = \"/x\"\n";
+
+    #[test]
+    fn the_example_is_accepted() {
+        let source = include_str!("config.rs");
+        let example: String = source
+            .lines()
+            .skip_while(|line| !line.contains("```toml"))
+            .skip(1)
+            .take_while(|line| !line.contains("```"))
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect();
+        let config = parse(&example).expect("the example");
+        assert_eq!(config.sources.len(), 3);
+        assert_eq!(config.views()[0].service, "order-management");
+        assert_eq!(config.services_of("consul"), ["order-management"]);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_line() {
+        let error = parse(&format!("{FILE}\n[sync]\ncores = 1\n")).expect_err("refused");
+        assert!(error.contains("line 7") && error.contains("cores"), "{error}");
+        let error = parse("[[source]]\nname = \"f\"\nkind = \"files\"\n").expect_err("refused");
+        assert!(error.contains("line 3") && error.contains("consul"), "{error}");
+    }
+
+    #[test]
+    fn settings_of_another_kind_are_refused() {
+        let error = parse(&format!("{FILE}prefix = \"/a/\"\n")).expect_err("refused");
+        assert!(error.contains("source f") && error.contains("prefix"), "{error}");
+    }
+
+    #[test]
+    fn names_and_references_are_checked() {
+        for (more, words) in [
+            (FILE.to_owned(), "there twice"),
+            ("[[view]]\nname = \"v\"\nsource = \"g\"\n".into(), "which there is not"),
+            ("[[view]]\nname = \"\"\nsource = \"f\"\n".into(), "empty"),
+            ("[sync]\ncore = 1\nreader_cores = [1]\n".into(), "reader_cores"),
+            ("[segment]\nservices = 0\n".into(), "at least 1"),
+        ] {
+            let error = parse(&format!("{FILE}{more}")).expect_err(&more);
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(parse("").expect_err("no source").contains("[[source]]"));
+    }
+}

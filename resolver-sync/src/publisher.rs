@@ -1,0 +1,278 @@
+//! From what the sources say to what readers see: takes each report, asks the guard, publishes, and beats.
+//!
+//! One task, on the sync thread. Everything that it waits for ends: a report, a second read (with a deadline of its
+//! own), a tick, or the word to stop.
+
+mod shelf;
+mod watched;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::select_all;
+use futures_util::stream::FuturesUnordered;
+use resolver_core::{Reason, Writer};
+
+use crate::catalog::Catalog;
+use crate::guard::Verdict;
+use crate::record::ServiceSet;
+use crate::source::{Fault, LocalFuture, Report, Source};
+use crate::view::View;
+
+use shelf::{Publication, Shelf};
+use watched::Watched;
+
+/// How often the publisher says that it lives, and looks at its clocks.
+pub const BEAT: Duration = Duration::from_millis(200);
+/// How long a second read may take.
+const CONFIRM_DEADLINE: Duration = Duration::from_secs(5);
+/// Beats between two looks at whether the table is still the one that readers find.
+const BEATS_PER_CHECK: u32 = 5;
+
+/// How patient a publisher is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// A source that proved nothing for so long is stale, and so is everything that it said.
+    pub stale_after: Duration,
+    /// A discovered name that stays empty for so long leaves the table; its handles are `Gone`.
+    pub forget_after: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { stale_after: Duration::from_secs(5), forget_after: Duration::from_secs(600) }
+    }
+}
+
+/// Why a publisher ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Readers find another table, or none: publish everything to a new one.
+    Superseded,
+}
+
+/// Publishes what sources say to a table.
+pub struct Publisher<'t> {
+    shelf: Shelf<'t>,
+    sources: Vec<Watched>,
+    /// Empty: every service of every source is published under its own name.
+    views: Vec<View>,
+    patience: Patience,
+    confirming: FuturesUnordered<LocalFuture<'static, Confirmed>>,
+}
+
+/// A second read that has ended.
+struct Confirmed {
+    source: usize,
+    service: String,
+    answer: Result<ServiceSet, Fault>,
+}
+
+impl<'t> Publisher<'t> {
+    /// A publisher to this table. Whatever a predecessor published there stands, as stale, until its source speaks; names
+    /// that no source or view has any more leave the table.
+    pub fn new(
+        writer: Writer<'t>,
+        sources: Vec<Rc<dyn Source>>,
+        views: Vec<View>,
+        patience: Patience,
+        catalog: Catalog,
+    ) -> Self {
+        let mut sources: Vec<Watched> = sources.into_iter().map(Watched::new).collect();
+        let mut shelf = Shelf::new(writer, catalog);
+        for view in &views {
+            shelf.reserve(&view.name);
+        }
+        for name in shelf.names() {
+            let left = shelf.left_by_predecessor(&name);
+            let owner = sources.iter().position(|source| source.name() == left.source);
+            let viewed = views.iter().find(|view| view.name == name);
+            let wanted = match viewed {
+                Some(view) => owner.is_none_or(|owner| sources[owner].name() == view.source),
+                None => views.is_empty() && owner.is_some(),
+            };
+            if !wanted {
+                tracing::info!(
+                    name,
+                    source = left.source,
+                    "no source or view has this name any more; it leaves the table"
+                );
+                shelf.remove(&name);
+            } else if let Some(owner) = owner {
+                let service = viewed.map_or(name.as_str(), |view| view.service.as_str());
+                shelf.inherit(&name, owner as u8, left.primary());
+                sources[owner].inherit(service, left.endpoints);
+            }
+        }
+        Publisher { shelf, sources, views, patience, confirming: FuturesUnordered::new() }
+    }
+
+    /// Starts the sources on the current [`LocalSet`](tokio::task::LocalSet), and publishes until `stop` ends or
+    /// `is_current` says that readers find another table.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>, is_current: impl Fn() -> bool) -> Ended {
+        let watches: Vec<_> = self.sources.iter().map(Watched::start).collect();
+        let ended = self.publish_until(stop, is_current).await;
+        for watch in watches {
+            watch.abort();
+        }
+        ended
+    }
+
+    async fn publish_until(
+        &mut self,
+        stop: impl Future<Output = ()>,
+        is_current: impl Fn() -> bool,
+    ) -> Ended {
+        let feeds: Vec<_> = self.sources.iter().map(|source| source.feed().clone()).collect();
+        let mut stop = pin!(stop);
+        let mut ticks = tokio::time::interval(BEAT);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beats: u32 = 0;
+        loop {
+            let any_report = async {
+                if feeds.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+                select_all(feeds.iter().map(|feed| Box::pin(feed.ready()))).await.1
+            };
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ended::Stopped,
+                source = any_report => {
+                    let report = feeds[source].take();
+                    self.absorb(source, report);
+                }
+                Some(confirmed) = self.confirming.next(), if !self.confirming.is_empty() => self.confirmed(confirmed),
+                _ = ticks.tick() => {
+                    self.tick();
+                    beats = beats.wrapping_add(1);
+                    if beats.is_multiple_of(BEATS_PER_CHECK) && !is_current() {
+                        return Ended::Superseded;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes everything that a source has reported since the last time.
+    fn absorb(&mut self, source: usize, report: Report) {
+        let now = Instant::now();
+        let verdicts = self.sources[source].absorb(report);
+        let mut sets = Vec::new();
+        for (service, verdict) in verdicts {
+            match verdict {
+                Verdict::Publish(set) => sets.push((service, set)),
+                Verdict::Confirm => self.confirm(source, service),
+                Verdict::Keep => {}
+            }
+        }
+        self.publish(source, sets);
+        self.restate(source, now);
+    }
+
+    fn confirmed(&mut self, confirmed: Confirmed) {
+        let Confirmed { source, service, answer } = confirmed;
+        if let Err(fault) = &answer {
+            let (source, reason) = (self.sources[source].name(), fault.reason.name());
+            tracing::warn!(source, service, reason, "the last good set stands: {}", fault.detail);
+        }
+        let now = Instant::now();
+        if let Verdict::Publish(set) = self.sources[source].confirmed(&service, answer, now) {
+            self.publish(source, vec![(service, set)]);
+        }
+        self.restate(source, now);
+    }
+
+    fn confirm(&mut self, index: usize, service: String) {
+        let source = self.sources[index].source();
+        self.confirming.push(Box::pin(async move {
+            let answer = tokio::time::timeout(CONFIRM_DEADLINE, source.confirm(&service)).await;
+            let answer = answer.unwrap_or_else(|_| {
+                let detail = format!("a second read got no answer within {} s", CONFIRM_DEADLINE.as_secs());
+                Err(Fault::new(Reason::Unreachable, detail))
+            });
+            Confirmed { source: index, service, answer }
+        }));
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.sources.len() {
+            for service in self.sources[index].due_for_confirmation(now) {
+                self.confirm(index, service);
+            }
+            self.restate(index, now);
+            // A name that a view fixes stays for ever; a discovered one goes when it has been empty for long.
+            if self.views.is_empty() {
+                for service in self.sources[index].forget(now, self.patience.forget_after) {
+                    if self.shelf.owner(&service) == Some(index as u8) {
+                        tracing::info!(name = service, "empty for long; it leaves the table");
+                        self.shelf.remove(&service);
+                    }
+                }
+            }
+        }
+        self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
+    }
+
+    /// Publishes sets of one source, all as of one moment.
+    fn publish(&mut self, index: usize, sets: Vec<(String, ServiceSet)>) {
+        let mut publications = Vec::new();
+        for (service, set) in &sets {
+            if self.views.is_empty() {
+                publications.push((View::of_service(self.sources[index].name(), service), set));
+                continue;
+            }
+            let name = self.sources[index].name();
+            let of_service = |view: &&View| view.source == name && view.service == *service;
+            publications.extend(self.views.iter().filter(of_service).map(|view| (view.clone(), set)));
+        }
+        let now = Instant::now();
+        let publications = publications.into_iter().map(|(view, set)| Publication {
+            standing: self.sources[index].standing(&view.service, now, self.patience.stale_after),
+            source: index as u8,
+            view,
+            set,
+        });
+        self.shelf.publish(publications.collect());
+    }
+
+    /// Says anew how each service of a source stands, where that has changed.
+    fn restate(&mut self, index: usize, now: Instant) {
+        let stale_after = self.patience.stale_after;
+        let Some(services) = self.sources[index].restated(now, stale_after) else { return };
+        let source = &self.sources[index];
+        let mut standings = Vec::new();
+        for service in services {
+            let standing = source.standing(&service, now, stale_after);
+            let detail = source.detail(&service);
+            if self.views.is_empty() {
+                standings.push((service, standing, detail));
+            } else {
+                let of_service = |view: &&View| view.source == source.name() && view.service == service;
+                let views = self.views.iter().filter(of_service);
+                standings.extend(views.map(|view| (view.name.clone(), standing, detail.clone())));
+            }
+        }
+        self.shelf.mark(index as u8, standings);
+    }
+}
+
+/// What a predecessor left under a name.
+#[derive(Debug, Default)]
+struct Left {
+    source: String,
+    endpoints: Vec<SocketAddr>,
+}
+
+impl Left {
+    fn primary(&self) -> Option<SocketAddr> {
+        self.endpoints.first().copied()
+    }
+}
