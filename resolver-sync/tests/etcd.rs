@@ -11,7 +11,6 @@ use resolver_core::Reason;
 use resolver_sync::etcd::{EtcdConfig, EtcdSource};
 use resolver_sync::secret::Secret;
 use resolver_sync::source::{Feed, Source as _};
-use rustix::process::Signal;
 
 /// How long the way back may take once the registry answers again.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -163,13 +162,13 @@ fn frozen_and_thawed() {
     let mut mirror = Mirror::of(EtcdConfig { heartbeat, deadline, ..config([etcd.url()]) });
     mirror.until("heartbeats are answered", |m| m.alive > 2);
     let frozen = Instant::now();
-    etcd.signal(Signal::STOP);
+    etcd.freeze();
     mirror.until("the silence is reported", |m| m.lost.is_some());
     let took = frozen.elapsed();
     assert!(took > heartbeat * 2 && took < heartbeat * 5 + Duration::from_millis(500), "after {took:?}");
     assert!(mirror.losses[0].detail.contains("heartbeats unanswered"), "{:?}", mirror.losses[0]);
     mirror.until("tried again in vain", |m| m.losses.len() > 1);
-    etcd.signal(Signal::CONT);
+    etcd.thaw();
     let took = mirror.until("alive again", |m| m.lost.is_none());
     assert!(took < RECOVERY, "after {took:?}");
     etcd.put("oms", "1", "10.0.0.1", 9001);
@@ -311,11 +310,11 @@ fn a_second_read_believes_only_the_watched_history() {
     let set = mirror.confirm("oms").expect("read again");
     assert_eq!((set.instances.len(), set.revision), (1, mirror.services["oms"].revision));
     assert!(mirror.confirm("none").expect("read again").instances.is_empty());
-    etcd.signal(Signal::STOP);
+    etcd.freeze();
     // Only the member of another cluster answers: it knows nothing of `oms`, and may not say so.
     let fault = mirror.confirm("oms").expect_err("it was believed");
     assert!([Reason::Unreachable, Reason::Regressed].contains(&fault.reason), "{fault:?}");
-    etcd.signal(Signal::CONT);
+    etcd.thaw();
     mirror.until("at rest", |m| m.lost.is_none());
 }
 

@@ -140,7 +140,29 @@ impl Etcd {
         self.ctl(&["del", &format!("/services/{service}/{id}")]);
     }
 
-    pub fn signal(&self, signal: Signal) {
+    /// Stops the server; returns when no thread of it can answer any more.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let start = Instant::now();
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stopped = || {
+            std::fs::read_dir(&tasks).expect("its threads").all(|task| {
+                let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat"));
+                // `pid (name) state ...`
+                stat.is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+            })
+        };
+        while !stopped() {
+            assert!(start.elapsed() < DEADLINE, "the server does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, signal).expect("the server is there");
     }
