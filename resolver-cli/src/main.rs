@@ -1,2 +1,77 @@
-//! Under construction.
-fn main() {}
+//! `resolver`: the agent of a host, the demo, and the tools that read what the agent publishes.
+
+mod agent;
+mod demo;
+mod get;
+mod list;
+mod output;
+mod reading;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use resolver_core::shm;
+
+/// The address of a service in nanoseconds, fed by Consul, etcd and files.
+///
+/// Exit codes: 0 fine, 1 the command failed at its work, 2 usage or configuration, 3 unknown service, 4 no endpoint,
+/// 5 no or unreadable segment.
+#[derive(Parser)]
+#[command(name = "resolver", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the whole path at work, with an embedded registry: churn, a reader, latencies, an oracle.
+    Demo(demo::DemoArgs),
+    /// Watch the configured registries and publish to the host's segment, until SIGTERM or SIGINT.
+    Agent(agent::AgentArgs),
+    /// Show one service, as readers of the segment see it.
+    Get(get::GetArgs),
+    /// List every service of the segment.
+    List(list::ListArgs),
+    /// Print a line for each change of one service.
+    Watch(watch::WatchArgs),
+}
+
+/// Which segment to read.
+#[derive(Args)]
+struct SegmentArgs {
+    /// The segment's file.
+    #[arg(long, value_name = "PATH", default_value = shm::DEFAULT_PATH)]
+    segment: PathBuf,
+}
+
+/// How a command ended, where it did not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The demo found what must not be, or the agent could not go on.
+    Failed = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// The segment has no such service.
+    UnknownService = 3,
+    /// The service has no endpoint.
+    NoEndpoint = 4,
+    /// There is no segment, or it cannot be read.
+    NoSegment = 5,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Agent(args) => agent::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Watch(args) => watch::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ExitCode::from(failure as u8),
+    }
+}

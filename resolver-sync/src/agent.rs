@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use resolver_core::{OwnedSegment, SegmentError, Writer};
+use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 use crate::catalog::Catalog;
@@ -43,6 +44,8 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
     if let Some(core) = config.sync.core {
         pin_sync(core, &config.sync.reader_cores)?;
     }
+    // One runtime for the agent's life: `stop` waits for signals that this runtime's driver receives.
+    let runtime = runtime()?;
     let mut stop = pin!(stop);
     loop {
         let mut segment = OwnedSegment::acquire(&config.segment.path, &config.capacity())?;
@@ -55,7 +58,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             patience: config.patience(),
             catalog: catalog.clone(),
         };
-        let ended = publication.run(segment.writer()?, stop.as_mut(), || watch.is_current())?;
+        let ended = publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current());
         match ended {
             Ended::Stopped => {
                 tracing::info!(%path, "stopped; readers keep the last table");
@@ -81,20 +84,31 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Publishes to any table, on the calling thread, until `stop` ends or `is_current` says that readers find another.
+    /// Publishes to any table, on the calling thread, until `stop` ends.
     ///
     /// # Errors
     ///
     /// [`std::io::Error`] where the runtime cannot be started.
-    pub fn run(
+    pub fn run(self, writer: Writer<'_>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+        let runtime = runtime()?;
+        self.run_on(&runtime, writer, stop, || true);
+        Ok(())
+    }
+
+    fn run_on(
         self,
+        runtime: &Runtime,
         writer: Writer<'_>,
         stop: impl Future<Output = ()>,
         is_current: impl Fn() -> bool,
-    ) -> std::io::Result<Ended> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    ) -> Ended {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
         let mut publisher = Publisher::new(writer, sources, self.views, self.patience, self.catalog);
-        Ok(LocalSet::new().block_on(&runtime, publisher.run(stop, is_current)))
+        LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
     }
+}
+
+/// Current-thread: everything that the sync side does, it does on the one core that it was given.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

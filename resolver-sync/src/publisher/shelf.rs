@@ -111,6 +111,9 @@ impl<'t> Shelf<'t> {
                 );
                 continue;
             }
+            if self.stands(&publication) {
+                continue;
+            }
             match self.writer.add(name) {
                 Ok(handle) => ready.push((handle, publication)),
                 Err(error) => self.refuse(&publication.view.name, &error.to_string()),
@@ -178,6 +181,18 @@ impl<'t> Shelf<'t> {
             }
         }
         batch.commit();
+    }
+
+    /// Whether exactly this is published already: a listing says again what everybody knows.
+    fn stands(&self, publication: &Publication<'_>) -> bool {
+        let name = &publication.view.name;
+        let (Some(place), Some(entry)) = (self.places.get(name), self.catalog.get(name)) else {
+            return false;
+        };
+        place.standing == publication.standing
+            && entry.set.instances == publication.set.instances
+            && entry.set.rejected == publication.set.rejected
+            && !self.refused.contains_key(name)
     }
 
     fn enter(&self, name: &str, place: &Place, set: ServiceSet, generation: u64) {
