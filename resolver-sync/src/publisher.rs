@@ -134,6 +134,8 @@ impl<'t> Publisher<'t> {
         let mut ticks = tokio::time::interval(BEAT);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats: u32 = 0;
+        // The sources' names are in the table before anything that refers to them.
+        self.tick();
         loop {
             let any_report = async {
                 if feeds.is_empty() {
