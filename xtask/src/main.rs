@@ -1,2 +1,82 @@
-//! Under construction.
-fn main() {}
+//! The project's own commands; `cargo xtask --help` lists them.
+//!
+//! Standard library only: this is built before anything else is.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "a command-line tool talks on standard output")]
+
+mod bundle;
+mod command;
+mod debian;
+mod project;
+mod servers;
+mod steps;
+mod valgrind;
+
+use std::process::ExitCode;
+
+use project::Project;
+
+/// What went wrong, for a person: what was tried, what came of it, what to do.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        [] | ["-h" | "--help" | "help", ..] | [_, "-h" | "--help"] => {
+            println!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        ["test", names @ ..] => {
+            if let Some(unknown) = names.iter().find(|name| steps::named(name).is_none()) {
+                return usage(&format!("no step is named `{unknown}`"));
+            }
+            Project::find().and_then(|project| steps::run(&project, names))
+        }
+        ["servers"] => Project::find().and_then(|project| servers::provide(&project)).map(|servers| {
+            for (variable, path) in servers.variables() {
+                println!("{variable}={}", path.display());
+            }
+        }),
+        ["valgrind", arguments @ ..] => {
+            Project::find().and_then(|project| valgrind::command_line(&project, arguments))
+        }
+        [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprintln!("xtask: {what}\n\n{}", help());
+    ExitCode::from(2)
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "\
+cargo xtask COMMAND
+
+  test [STEP]...     run every step, or the ones that are named, in order; all run even when one fails
+  servers            bring the real Consul and etcd under target/servers, and print where they are
+  valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to
+
+Steps of `cargo xtask test`:
+",
+    );
+    for step in steps::STEPS {
+        text.push_str(&format!("  {:<18} {}\n", step.name, step.about));
+    }
+    text.push_str(
+        "
+Variables: CONSUL_BIN, ETCD_BIN, ETCDCTL_BIN, VALGRIND_BIN name binaries of your own; CONSUL_DEB names a local copy
+of Consul's package, used where the mirror has none. CI=true requires the privileged step. See docs/testing.md.",
+    );
+    text
+}
