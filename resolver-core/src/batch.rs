@@ -17,18 +17,19 @@ use crate::writer::{Standing, Writer};
 /// Publications that become visible together; see [`Writer::batch`].
 pub struct Batch<'w, 'm> {
     writer: &'w mut Writer<'m>,
-    /// The slot that was staged last, and from there by the links; `NONE` where nothing is staged.
-    last: u32,
 }
 
 /// In a link: no further slot. A link of 0 is a slot that is not staged.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 /// Set in every link of a staged slot.
 const STAGED: u64 = 1 << 63;
 
 impl<'w, 'm> Batch<'w, 'm> {
     pub(crate) fn new(writer: &'w mut Writer<'m>) -> Self {
-        Batch { writer, last: NONE }
+        let mut batch = Batch { writer };
+        // What a batch that was leaked (`mem::forget`) had staged is not this one's, and must not land with it.
+        batch.take_back();
+        batch
     }
 
     /// Adds a set; see [`Writer::publish`].
@@ -70,7 +71,7 @@ impl<'w, 'm> Batch<'w, 'm> {
         self.write_text(first, set.len(), text);
         let head = Head {
             primary: set.first().copied(),
-            state: if set.is_empty() { State::Empty } else { standing.state },
+            state: if set.is_empty() { State::Empty } else { standing.state.of_a_set() },
             reason: standing.reason,
             incarnation: handle.incarnation(),
             generation,
@@ -90,14 +91,14 @@ impl<'w, 'm> Batch<'w, 'm> {
     pub fn mark(&mut self, handle: Handle, state: State, reason: Reason) -> Result<(), PublishError> {
         let words = self.writer.head_words(handle).ok_or(PublishError::Gone)?;
         let vacant = cell::staged_vacant(&self.writer.view.shadows[handle.slot()]);
-        let state = if vacant { head::standing_of(&words).0 } else { state };
+        let state = if vacant { head::standing_of(&words).0 } else { state.of_a_set() };
         self.stage(handle.slot(), &head::with_standing(words, state, reason), vacant);
         Ok(())
     }
 
     /// Makes everything that was added visible, as of one moment.
     pub fn commit(mut self) {
-        if self.last == NONE {
+        if self.writer.staged == NONE {
             return;
         }
         let view = self.writer.view;
@@ -112,12 +113,12 @@ impl<'w, 'm> Batch<'w, 'm> {
         });
         let line = self.writer.epoch_line();
         let before = line.load(epoch::EPOCH);
-        sync::store_release(line.word(epoch::EPOCH), before + 1, Site::EpochOdd);
+        sync::store_release(line.word(epoch::EPOCH), before.wrapping_add(1), Site::EpochOdd);
         self.each(|_, slot, _| {
             let words: Words = cell::staged(&view.shadows[slot]);
             cell::apply(&view.cells[slot], &view.shadows[slot], &words);
         });
-        sync::store_release(line.word(epoch::EPOCH), before + 2, Site::EpochEven);
+        sync::store_release(line.word(epoch::EPOCH), before.wrapping_add(2), Site::EpochEven);
         self.each(|batch, slot, _| {
             let left = (batch.writer.links.get(slot) >> 32) as u32 & NONE >> 1;
             if left != NONE >> 1 {
@@ -125,7 +126,7 @@ impl<'w, 'm> Batch<'w, 'm> {
             }
             batch.writer.links.set(slot, 0);
         });
-        self.last = NONE;
+        self.writer.staged = NONE;
         self.writer.advance(count::PUBLICATIONS);
     }
 
@@ -135,8 +136,8 @@ impl<'w, 'm> Batch<'w, 'm> {
         if self.writer.links.get(slot) & STAGED != 0 {
             self.forget(slot, Some(words));
         } else {
-            self.writer.links.set(slot, STAGED | u64::from(self.last));
-            self.last = slot as u32;
+            self.writer.links.set(slot, STAGED | u64::from(self.writer.staged));
+            self.writer.staged = slot as u32;
         }
         cell::stage(line, shadow, words, vacant);
     }
@@ -152,7 +153,7 @@ impl<'w, 'm> Batch<'w, 'm> {
     }
 
     fn each(&mut self, mut visit: impl FnMut(&mut Self, usize, u32)) {
-        let mut at = self.last;
+        let mut at = self.writer.staged;
         while at != NONE {
             let next = self.writer.links.get(at as usize) as u32;
             visit(self, at as usize, next);
@@ -186,6 +187,13 @@ impl<'w, 'm> Batch<'w, 'm> {
 
 impl Drop for Batch<'_, '_> {
     fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
+impl Batch<'_, '_> {
+    /// Leaves the table as it was before anything was staged.
+    fn take_back(&mut self) {
         self.each(|batch, slot, _| {
             batch.forget(slot, None);
             cell::discard::<{ cell::PAYLOAD }>(
@@ -194,6 +202,7 @@ impl Drop for Batch<'_, '_> {
             );
             batch.writer.links.set(slot, 0);
         });
+        self.writer.staged = NONE;
     }
 }
 

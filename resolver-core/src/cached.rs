@@ -5,22 +5,33 @@ use core::hint::cold_path;
 use crate::cell::{self, PAYLOAD};
 use crate::error::ResolveError;
 use crate::handle::Handle;
-use crate::reader::Reader;
+use crate::memory::Line;
+use crate::reader::head_of;
 use crate::record::Resolved;
 
 /// A handle with a private copy of its last answer: one load and one comparison while nothing changed. For a handle
-/// that one thread asks all the time; over many handles, [`Reader::resolve`] touches less memory.
-#[derive(Clone, Copy, Debug)]
-pub struct CachedHandle {
-    handle: Handle,
-    /// `seq` of the copy; odd where there is none, which no `seq` of a copy is.
+/// that one thread asks all the time; over many handles, [`Reader::resolve`](crate::Reader::resolve) touches less
+/// memory. It belongs to the table that it came from: a `seq` means nothing in another.
+#[derive(Clone, Copy)]
+pub struct CachedHandle<'m> {
+    line: &'m Line,
+    shadow: &'m Line,
+    /// `seq` of the copy, always even; [`NONE`] where there is none.
     seq: u64,
     words: [u64; PAYLOAD],
+    handle: Handle,
+    /// As the table gave it out; no table gives out a slot that it does not have.
+    meant: Handle,
 }
 
-impl CachedHandle {
-    pub(crate) fn new(handle: Handle) -> Self {
-        CachedHandle { handle, seq: 1, words: [0; PAYLOAD] }
+/// No `seq` of a copy: it is odd.
+const NONE: u64 = u64::MAX;
+
+impl<'m> CachedHandle<'m> {
+    pub(crate) fn new(handle: Handle, cell: Option<(&'m Line, &'m Line)>, other: &'m Line) -> Self {
+        let meant = if cell.is_some() { handle } else { Handle::new(0, 0) };
+        let (line, shadow) = cell.unwrap_or((other, other));
+        CachedHandle { line, shadow, seq: NONE, words: [0; PAYLOAD], handle, meant }
     }
 
     /// The handle.
@@ -28,27 +39,32 @@ impl CachedHandle {
         self.handle
     }
 
-    /// As [`Reader::resolve`] with the handle. On [`ResolveError::Busy`] the copy stays: see [`CachedHandle::last`].
+    /// As [`Reader::resolve`](crate::Reader::resolve) with the handle. On an error the copy stays: see
+    /// [`CachedHandle::last`].
     ///
     /// # Errors
     ///
-    /// As [`Reader::resolve`].
+    /// As [`Reader::resolve`](crate::Reader::resolve).
     #[inline(always)]
-    pub fn resolve(&mut self, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
-        if let Some(line) = reader.head_line(self.handle)
-            && cell::is_at(line, self.seq)
-            && self.seq & 1 == 0
-        {
+    pub fn resolve(&mut self) -> Result<Resolved, ResolveError> {
+        if cell::is_at(self.line, self.seq) {
             return Ok(Resolved::from_words(self.words));
         }
         cold_path();
-        let (words, seq) = reader.head::<PAYLOAD>(self.handle)?;
-        (self.words, self.seq) = (words, seq);
+        let (words, seq) = head_of(self.line, || self.shadow, self.meant)?;
+        // Read from the shadow, at an odd `seq`, it is as good; but it is not kept as the line's.
+        (self.words, self.seq) = (words, if seq & 1 == 0 { seq } else { NONE });
         Ok(Resolved::from_words(words))
     }
 
     /// The last answer there was, however old.
     pub fn last(&self) -> Option<Resolved> {
         (self.words != [0; PAYLOAD]).then(|| Resolved::from_words(self.words))
+    }
+}
+
+impl core::fmt::Debug for CachedHandle<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("CachedHandle").field("handle", &self.handle).field("last", &self.last()).finish()
     }
 }

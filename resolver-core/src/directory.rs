@@ -69,7 +69,10 @@ impl<'m> Directory<'m> {
             sync::fence_acquire(Site::AfterEntry);
             if line.load(word + 1) == words[1] && line.load(word + 2) == words[2] {
                 let first = line.load(word);
-                if first == words[0] || (name.is_long() && self.is_long(first, words[0], name)) {
+                // Of a long name the bucket has a hash, which two names can share: only the bytes decide.
+                let same =
+                    if name.is_long() { self.is_long(first, words[0], name) } else { first == words[0] };
+                if same {
                     return handle(entry);
                 }
             }
@@ -191,14 +194,15 @@ impl<'m> Directory<'m> {
         let first = line.load(word);
         line.load(word + 1) == words[1]
             && line.load(word + 2) == words[2]
-            && (first == words[0] || (name.is_long() && self.is_long(first, words[0], name)))
+            && if name.is_long() { self.is_long(first, words[0], name) } else { first == words[0] }
     }
 
     fn store_long(&self, name: &Name<'_>, counts: &Line) -> Result<usize, Full> {
         let bytes = name.as_str().as_bytes();
         let place = counts.load(count::LONG_NAMES) as usize;
         let words = bytes.len().div_ceil(8);
-        if place + words > self.long_names.len() * WORDS {
+        // In a damaged table the count may be anything.
+        if place.saturating_add(words) > self.long_names.len() * WORDS {
             return Err(Full::LongNames);
         }
         for i in 0..words {

@@ -35,6 +35,8 @@ pub struct Liveness {
     /// When the last beat cannot have been earlier: the poll before the one that saw it.
     beat_at: Option<Duration>,
     polled_at: Option<Duration>,
+    /// Seed of the table that was polled: a beat of another one says nothing of this one's publisher.
+    table: Option<u64>,
     /// Each source's age at the last beat.
     ages: [Option<Duration>; MAX_SOURCES],
 }
@@ -93,19 +95,26 @@ impl Default for Liveness {
 impl Liveness {
     /// Knows nothing yet: every age is `None` until a beat was seen.
     pub const fn new() -> Self {
-        Liveness { beat: 0, beat_at: None, polled_at: None, ages: [None; MAX_SOURCES] }
+        Liveness { beat: 0, beat_at: None, polled_at: None, table: None, ages: [None; MAX_SOURCES] }
     }
 
     /// Looks at the pulse. `now` is any clock of this thread that only goes forward. Poll at least as often as the
-    /// shortest age that is asked for: a beat counts as old as the poll before it, so ages err to the safe side.
+    /// shortest age that is asked for: a beat counts as old as the poll before it, so ages err to the safe side. With
+    /// a reader of another table it starts anew.
     pub fn poll(&mut self, reader: &Reader<'_>, now: Duration) {
+        let table = Some(reader.seed());
+        if self.table != table {
+            *self = Liveness { table, ..Liveness::new() };
+        }
         let beat = reader.pulse();
         if let Some(before) = self.polled_at
             && beat != self.beat
         {
             sync::fence_acquire(Site::AfterPulse);
             for (number, age) in self.ages.iter_mut().enumerate() {
-                *age = reader.source(number as u8).and_then(|source| source.age_at_beat());
+                // A source that this beat did not speak of has no age: what stands there is of an older beat.
+                let source = reader.source(number as u8).filter(|source| source.beat() >= beat);
+                *age = source.and_then(|source| source.age_at_beat());
             }
             self.beat_at = Some(before);
         }

@@ -24,6 +24,12 @@ impl Handle {
         self.incarnation
     }
 
+    /// Whether a table may have given it out: the head of a slot that was never used has incarnation 0.
+    #[inline(always)]
+    pub(crate) fn is_given_out(self) -> bool {
+        self.incarnation != 0
+    }
+
     /// As one integer, for bindings and logs. Means nothing in another table.
     pub const fn to_bits(self) -> u64 {
         self.slot as u64 | (self.incarnation as u64) << 32

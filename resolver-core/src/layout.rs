@@ -13,6 +13,10 @@
 
 use crate::memory::WORDS;
 
+// Sums and products of 32-bit counts must not overflow, and a word must be one load.
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a table's sizes are counted in 64 bits");
+
 /// Version of this layout and of the protocol over it. Independent of the crate's version: it changes when a reader
 /// of the one could misread the other.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -73,7 +77,7 @@ pub(crate) mod count {
     pub(crate) const PUBLICATIONS: usize = 4;
     /// Publications refused because they did not fit.
     pub(crate) const REFUSED: usize = 5;
-    /// Cells that repair had to touch at the last takeover.
+    /// Cells that repair had to touch, over all takeovers.
     pub(crate) const REPAIRED: usize = 6;
 }
 

@@ -113,8 +113,20 @@ impl<'m> Reader<'m> {
     }
 
     /// A handle with a private copy, for one that is asked all the time: one load while nothing changed.
-    pub fn cached(&self, handle: Handle) -> CachedHandle {
-        CachedHandle::new(handle)
+    ///
+    /// ```
+    /// # use resolver_core::{Capacity, Endpoint, Standing, Table, heap};
+    /// # let memory = heap(Capacity::SMALL.lines());
+    /// # let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+    /// # let oms = writer.add("oms")?;
+    /// # writer.publish(oms, &[Endpoint::new("10.0.0.1:9000".parse()?)], Standing::FRESH, b"")?;
+    /// let mut cached = reader.cached(oms);
+    /// assert_eq!(cached.resolve()?.address().port(), 9000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cached(&self, handle: Handle) -> CachedHandle<'m> {
+        let cell = self.heads.get(handle.slot()).map(|line| (line, self.shadow(handle.slot(), line)));
+        CachedHandle::new(handle, cell, &self.view.header[epoch::LINE])
     }
 
     /// The service's whole set, to walk.
@@ -180,7 +192,8 @@ impl<'m> Reader<'m> {
             Err(Unread::Busy) => return Err(ResolveError::Busy),
         };
         let (state, reason) = head::standing_of(&words);
-        if head::incarnation(&words) != handle.incarnation() || state == State::Removed {
+        let meant = handle.is_given_out() && head::incarnation(&words) == handle.incarnation();
+        if !meant || state == State::Removed {
             return Err(ResolveError::Gone);
         }
         Ok((state, reason, head::source(&words), head::generation(&words)))
@@ -263,22 +276,7 @@ impl<'m> Reader<'m> {
             cold_path();
             return Err(ResolveError::Gone);
         };
-        match cell::read_counted(line, || self.shadow(handle.slot(), line)) {
-            Ok((words, seq)) if head::incarnation(&words) == handle.incarnation() => Ok((words, seq)),
-            Ok(_) => {
-                cold_path();
-                Err(ResolveError::Gone)
-            }
-            Err(unread) => {
-                cold_path();
-                Err(why(unread, handle))
-            }
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn head_line(&self, handle: Handle) -> Option<&'m Line> {
-        self.heads.get(handle.slot())
+        head_of(line, || self.shadow(handle.slot(), line), handle)
     }
 
     /// An endpoint cell of a set of this generation.
@@ -302,11 +300,35 @@ impl<'m> Reader<'m> {
     }
 }
 
+/// A head's first words and its `seq`, if it is the one that the handle means.
+#[inline(always)]
+pub(crate) fn head_of<'m, const N: usize>(
+    line: &Line,
+    shadow: impl FnOnce() -> &'m Line,
+    handle: Handle,
+) -> Result<([u64; N], u64), ResolveError> {
+    match cell::read_counted(line, shadow) {
+        Ok((words, seq)) if head::incarnation(&words) == handle.incarnation() => Ok((words, seq)),
+        Ok(_) => {
+            cold_path();
+            Err(ResolveError::Gone)
+        }
+        Err(unread) => {
+            cold_path();
+            Err(why(unread, handle))
+        }
+    }
+}
+
 #[inline(always)]
 fn why<const N: usize>(unread: Unread<N>, handle: Handle) -> ResolveError {
     match unread {
         Unread::Busy => ResolveError::Busy,
-        Unread::Vacant(words) if head::incarnation(&words) != handle.incarnation() => ResolveError::Gone,
+        Unread::Vacant(words)
+            if head::incarnation(&words) != handle.incarnation() || !handle.is_given_out() =>
+        {
+            ResolveError::Gone
+        }
         Unread::Vacant(words) => match head::standing_of(&words).0 {
             State::Never => ResolveError::Never,
             State::Removed => ResolveError::Gone,

@@ -16,7 +16,7 @@ use memmap2::{MmapOptions, MmapRaw};
 pub use file::Owner;
 pub use owned::{Origin, OwnedSegment, SegmentWatch};
 
-use crate::layout::owner;
+use crate::layout::{Plan, owner};
 use crate::memory::{Line, lines_from_raw};
 use crate::reader::Reader;
 use crate::table::{CreateError, OpenError, View};
@@ -46,6 +46,8 @@ pub const DEFAULT_PATH: &str = "/dev/shm/resolver/main.seg";
 /// ```
 pub struct Segment {
     mapping: Mapping,
+    /// Of the header as it was checked: a header that changes afterwards changes nothing here.
+    plan: Plan,
     path: PathBuf,
     identity: file::Identity,
 }
@@ -168,18 +170,14 @@ impl Segment {
             .map_raw_read_only(&file)
             .map_err(|error| SegmentError::io("map", path, error))?;
         let mapping = Mapping::new(raw);
-        mapping.view().map_err(|error| SegmentError::Table { path: path.to_path_buf(), error })?;
-        Ok(Segment { mapping, path: path.to_path_buf(), identity })
+        let view = mapping.view();
+        let plan = view.map_err(|error| SegmentError::Table { path: path.to_path_buf(), error })?.plan;
+        Ok(Segment { mapping, plan, path: path.to_path_buf(), identity })
     }
 
     /// A reader of this mapping.
     pub fn reader(&self) -> Reader<'_> {
-        // Every field that `open` checked is written once; should the file's owner break that, sections that no longer
-        // fit are refused again here.
-        match self.mapping.view() {
-            Ok(view) => Reader::new(view),
-            Err(error) => panic!("{}: the header changed after it was checked: {error}", self.path.display()),
-        }
+        Reader::new(View::new(self.mapping.lines(), self.plan))
     }
 
     /// Whether the path still leads to this mapping. When it does not, another segment superseded it: open that one.

@@ -55,6 +55,11 @@ impl State {
         }
     }
 
+    /// What a set that is not empty can be: fresh or stale.
+    pub(crate) fn of_a_set(self) -> Self {
+        if self == State::Fresh { State::Fresh } else { State::Stale }
+    }
+
     /// Reads a byte of a table; an unknown value is `None`.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {

@@ -211,7 +211,8 @@ pub(crate) struct View<'m> {
 }
 
 impl<'m> View<'m> {
-    fn new(lines: &'m [Line], plan: Plan) -> Self {
+    /// The sections by a plan that was checked against this memory.
+    pub(crate) fn new(lines: &'m [Line], plan: Plan) -> Self {
         View {
             plan,
             header: &lines[..layout::HEADER_LINES],

@@ -30,7 +30,7 @@ impl<'m> Writer<'m> {
     pub(crate) fn take_over(view: View<'m>) -> Result<Self, Damaged> {
         let repaired = repair_cells(&view);
         let mut writer = Writer::new(view);
-        writer.counts().store(count::REPAIRED, repaired);
+        writer.counts().store(count::REPAIRED, writer.counts().load(count::REPAIRED).wrapping_add(repaired));
         writer.claim_sets()?;
         writer.drop_half_done();
         Ok(writer)
@@ -84,7 +84,7 @@ pub(crate) fn repair_cells(view: &View<'_>) -> u64 {
         repaired += u64::from(cell::repair::<{ cell::PAYLOAD }>(line, shadow, committed));
     }
     if committed {
-        sync::store_release(line.word(epoch::EPOCH), before + 1, Site::EpochEven);
+        sync::store_release(line.word(epoch::EPOCH), before.wrapping_add(1), Site::EpochEven);
     }
     repaired
 }

@@ -1,6 +1,6 @@
 //! The one writer of a table.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, NONE};
 use crate::cell;
 use crate::error::{AddError, PublishError};
 use crate::handle::Handle;
@@ -18,7 +18,7 @@ use crate::table::View;
 /// How a publisher says that a service stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Fresh or stale; an empty set is always [`State::Empty`].
+    /// Fresh or stale; an empty set is always [`State::Empty`], and any other word on a set counts as stale.
     pub state: State,
     /// Why it is not fresh.
     pub reason: Reason,
@@ -54,6 +54,8 @@ pub struct Writer<'m> {
     pub(crate) room: Room<'m>,
     /// Notes of the heads: the links of the batch that is being staged.
     pub(crate) links: Notes<'m>,
+    /// The slot that was staged last, and from there by the links; [`NONE`] where nothing is staged.
+    pub(crate) staged: u32,
     /// Where the search for a free slot goes on.
     next_slot: usize,
 }
@@ -63,7 +65,7 @@ impl<'m> Writer<'m> {
     pub(crate) fn new(view: View<'m>) -> Self {
         let notes = Notes::new(view.notes, view.plan.first_endpoint());
         let room = Room::new(view.plan.endpoints, view.bitmap, notes);
-        Writer { view, room, links: Notes::new(view.notes, 0), next_slot: 0 }
+        Writer { view, room, links: Notes::new(view.notes, 0), staged: NONE, next_slot: 0 }
     }
 
     /// A reader of the same table.
@@ -159,7 +161,7 @@ impl<'m> Writer<'m> {
     /// [`MAX_SOURCES`] at most, and further ones are not published.
     pub fn beat(&mut self, sources: &[SourceBeat<'_>]) {
         let line = &self.view.header[pulse::LINE];
-        let beat = line.load(pulse::BEAT) + 1;
+        let beat = line.load(pulse::BEAT).wrapping_add(1);
         for (index, source) in sources.iter().enumerate().take(MAX_SOURCES) {
             if let Some((line, shadow)) = self.view.cell(self.view.plan.first_source() + index) {
                 cell::publish(line, shadow, &source.encode(beat), false);
@@ -195,7 +197,8 @@ impl<'m> Writer<'m> {
         }
         let words: Words = cell::staged(&self.view.shadows[handle.slot()]);
         let (state, _) = head::standing_of(&words);
-        (head::incarnation(&words) == handle.incarnation() && state != State::Removed).then_some(words)
+        let known = handle.is_given_out() && head::incarnation(&words) == handle.incarnation();
+        (known && state != State::Removed).then_some(words)
     }
 
     /// Leaves a head without a set, in this state.

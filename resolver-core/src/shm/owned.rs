@@ -2,13 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::file::{self, Access, Identity, Owner};
 use super::{Mapping, OwnerInfo, SegmentError};
-use crate::layout::{Capacity, Plan, owner};
+use crate::layout::{Capacity, Plan, count, owner};
 use crate::memory::Line;
 use crate::reader::Reader;
 use crate::table::{OpenError, Table};
@@ -22,6 +22,7 @@ pub struct OwnedSegment {
     path: PathBuf,
     identity: Identity,
     origin: Origin,
+    repaired: u64,
 }
 
 /// Tells whether a path still leads to a segment.
@@ -111,6 +112,11 @@ impl OwnedSegment {
         self.origin
     }
 
+    /// Cells that a dead predecessor had left half written, and this owner's takeover finished or took back.
+    pub fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
     /// This owner, as readers see it.
     pub fn owner(&self) -> OwnerInfo {
         self.mapping.owner()
@@ -130,19 +136,22 @@ impl OwnedSegment {
     ) -> Result<Option<Self>, SegmentError> {
         let lock = lock.map_err(|error| SegmentError::io("keep the lock of", path, error))?;
         let mapping = map(path, &lock, identity.size)?;
-        let fits = match mapping.view() {
-            Ok(view) => view.plan == Plan::of(capacity) && Writer::take_over(view).is_ok(),
+        let view = match mapping.view() {
+            Ok(view) => view,
             Err(OpenError::Magic(magic)) if magic != 0 => {
                 return Err(SegmentError::untrusted(path, OpenError::Magic(magic)));
             }
-            Err(_) => false,
+            Err(_) => return Ok(None),
         };
-        if !fits {
+        let repaired = || view.header[count::LINE].load(count::REPAIRED);
+        let before = repaired();
+        if view.plan != Plan::of(capacity) || Writer::take_over(view).is_err() {
             return Ok(None);
         }
+        let repaired = repaired().wrapping_sub(before);
         sign(&mapping);
         let origin = Origin::TakenOver;
-        Ok(Some(OwnedSegment { mapping, _lock: lock, path: path.to_path_buf(), identity, origin }))
+        Ok(Some(OwnedSegment { mapping, _lock: lock, path: path.to_path_buf(), identity, origin, repaired }))
     }
 
     /// A new file in place; `None` where another was quicker.
@@ -171,7 +180,8 @@ impl OwnedSegment {
         }
         let identity = Identity::of_file(&file).map_err(|error| SegmentError::io("look at", path, error))?;
         let origin = if replace { Origin::Superseded } else { Origin::Created };
-        Ok(Some(OwnedSegment { mapping, _lock: file, path: path.to_path_buf(), identity, origin }))
+        let path = path.to_path_buf();
+        Ok(Some(OwnedSegment { mapping, _lock: file, path, identity, origin, repaired: 0 }))
     }
 
     fn damaged(&self, error: OpenError) -> SegmentError {
@@ -195,7 +205,7 @@ fn lock_existing(path: &Path) -> Result<Existing, SegmentError> {
         }
         Err(error) => return Err(error),
     };
-    if let Err(error) = file.try_lock() {
+    if let Err(error) = lock(&file) {
         let mapping = map(path, &file, identity.size)?;
         return Err(lock_error(path, error, &mapping));
     }
@@ -204,6 +214,22 @@ fn lock_existing(path: &Path) -> Result<Existing, SegmentError> {
         _ => Ok(Existing::Replaced),
     }
 }
+
+/// Locks it. A reader that asks whether there is an owner ([`Segment::has_owner`](super::Segment::has_owner)) holds the
+/// lock for a moment to find out, so one refusal is not believed at once.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..PROBES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PROBE),
+            settled => return settled,
+        }
+    }
+    file.try_lock()
+}
+
+/// How often, and how far apart, a lock that is held is asked for again.
+const PROBES: u32 = 20;
+const PROBE: Duration = Duration::from_millis(5);
 
 fn lock_error(path: &Path, error: TryLockError, mapping: &Mapping) -> SegmentError {
     match error {
@@ -239,7 +265,7 @@ fn sign(mapping: &Mapping) {
     for (word, value) in boot_id().into_iter().enumerate() {
         line.store(owner::BOOT + word, value);
     }
-    line.store(owner::EPOCH, line.load(owner::EPOCH) + 1);
+    line.store(owner::EPOCH, line.load(owner::EPOCH).wrapping_add(1));
 }
 
 /// The kernel's id of this boot, as two words; zeros where it cannot be read.
