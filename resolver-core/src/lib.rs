@@ -56,6 +56,7 @@ mod memory;
 #[cfg(all(test, resolver_loom))]
 mod models;
 mod name;
+pub mod pick;
 mod reader;
 mod record;
 mod room;

@@ -43,6 +43,12 @@ impl<'m> Set<'m> {
         self.generation
     }
 
+    /// The endpoint at a place below [`Set::len`].
+    #[inline(always)]
+    pub(crate) fn at(&self, place: usize) -> Result<Endpoint, WalkError> {
+        self.reader.endpoint(self.first + place, self.generation).map(Endpoint::from_words)
+    }
+
     /// The endpoint at a place, the primary at 0; `None` beyond the last.
     ///
     /// # Errors
@@ -53,7 +59,7 @@ impl<'m> Set<'m> {
         if place >= self.length {
             return None;
         }
-        Some(self.reader.endpoint(self.first + place, self.generation).map(Endpoint::from_words))
+        Some(self.at(place))
     }
 }
 

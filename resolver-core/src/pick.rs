@@ -1,0 +1,152 @@
+//! Picking one endpoint of a set: which one is the picker's to say, where the set is the table's.
+//!
+//! A picker belongs to one thread: its cursor or random state lies in it, so nothing that is shared is written. Each pick
+//! reads the head's line and the lines of the endpoints that it looks at, and never mixes two sets: when another is
+//! published meanwhile it begins again. The same set and the same key give the same endpoint in every process.
+//!
+//! For the first endpoint alone, the primary, [`Reader::resolve`](crate::Reader::resolve) is all there is to do; to go on
+//! after a failure, walk the [`Set`](crate::Set): it is in the publisher's order of preference.
+
+mod key;
+mod random;
+mod round_robin;
+
+use core::hint::cold_path;
+
+pub use key::Rendezvous;
+pub use random::{PowerOfTwo, Random};
+pub use round_robin::RoundRobin;
+
+use crate::cell::ROUNDS;
+use crate::error::{ResolveError, WalkError};
+use crate::handle::Handle;
+use crate::reader::Reader;
+use crate::set::Set;
+
+/// Makes one choice from a service's set. Where another set was published meanwhile, it is made again from that one;
+/// after 16 rounds in which that happened, [`ResolveError::Busy`].
+#[inline(always)]
+fn from_set<T>(
+    reader: &Reader<'_>,
+    handle: Handle,
+    mut choose: impl FnMut(&Set<'_>) -> Result<T, WalkError>,
+) -> Result<T, ResolveError> {
+    for _ in 0..ROUNDS {
+        match choose(&reader.set(handle)?) {
+            Ok(chosen) => return Ok(chosen),
+            Err(WalkError::Changed | WalkError::Busy) => cold_path(),
+        }
+    }
+    Err(ResolveError::Busy)
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    extern crate std;
+
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use crate::{Capacity, Endpoint, Handle, Line, Reader, ResolveError, Standing, Table, Writer, heap};
+
+    use super::*;
+
+    fn table() -> (Writer<'static>, Reader<'static>, Handle) {
+        let memory: &'static [Line] = Box::leak(heap(Capacity::SMALL.lines()));
+        let (mut writer, reader) = Table::create(memory, &Capacity::SMALL, 1).expect("it fits").split();
+        let handle = writer.add("oms").expect("there is room");
+        (writer, reader, handle)
+    }
+
+    fn publish(writer: &mut Writer<'_>, handle: Handle, ids: impl IntoIterator<Item = u64>) {
+        let endpoint = |id| Endpoint::new(std::net::SocketAddr::from(([10, 0, 0, 1], 9000))).with_id(id);
+        let set: Vec<_> = ids.into_iter().map(endpoint).collect();
+        writer.publish(handle, &set, Standing::FRESH, b"").expect("there is room");
+    }
+
+    #[test]
+    fn round_robin_takes_each_in_turn_and_follows_a_change() {
+        let (mut writer, reader, oms) = table();
+        publish(&mut writer, oms, 1..4);
+        let mut picker = RoundRobin::new();
+        let mut pick = || picker.pick(&reader, oms).map(|endpoint| endpoint.id());
+        assert_eq!([pick(), pick(), pick(), pick()], [Ok(1), Ok(2), Ok(3), Ok(1)]);
+        publish(&mut writer, oms, [7]);
+        assert_eq!([pick(), pick()], [Ok(7), Ok(7)]);
+        publish(&mut writer, oms, []);
+        assert_eq!(pick(), Err(ResolveError::Empty));
+    }
+
+    #[test]
+    fn round_robins_of_two_threads_can_begin_apart() {
+        let (mut writer, reader, oms) = table();
+        publish(&mut writer, oms, 1..5);
+        let mut picker = RoundRobin::from(2);
+        assert_eq!(picker.pick(&reader, oms).map(|endpoint| endpoint.id()), Ok(3));
+    }
+
+    #[test]
+    fn random_is_even_and_the_same_for_the_same_seed() {
+        let (mut writer, reader, oms) = table();
+        publish(&mut writer, oms, 0..8);
+        let mut counts = [0u32; 8];
+        let (mut one, mut other) = (Random::new(7), Random::new(7));
+        for _ in 0..8000 {
+            let id = one.pick(&reader, oms).expect("published").id();
+            assert_eq!(other.pick(&reader, oms).expect("published").id(), id);
+            counts[id as usize] += 1;
+        }
+        // 1000 each, give or take 6 standard deviations of 30.
+        assert!(counts.iter().all(|count| (820..1180).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn the_less_loaded_of_two_is_picked() {
+        let (mut writer, reader, oms) = table();
+        publish(&mut writer, oms, 0..8);
+        let mut picker = PowerOfTwo::new(7);
+        let mut counts = [0u32; 8];
+        for _ in 0..8000 {
+            // Load grows with the id: 0 wins against all, 7 against none.
+            counts[picker.pick(&reader, oms, |endpoint| endpoint.id()).expect("published").id() as usize] +=
+                1;
+        }
+        assert_eq!(counts[7], 0, "two different ones are compared");
+        assert!(counts.windows(2).all(|pair| pair[0] > pair[1]), "{counts:?}");
+        publish(&mut writer, oms, [5]);
+        assert_eq!(picker.pick(&reader, oms, |_| 0).map(|endpoint| endpoint.id()), Ok(5));
+    }
+
+    #[test]
+    fn a_key_keeps_its_endpoint_unless_that_leaves() {
+        let (mut writer, reader, oms) = table();
+        publish(&mut writer, oms, 0..8);
+        let pick = |key| Rendezvous::pick(&reader, oms, key).expect("published").id();
+        let before: Vec<u64> = (0..4000).map(pick).collect();
+        let mut counts = [0u32; 8];
+        before.iter().for_each(|id| counts[*id as usize] += 1);
+        assert!(counts.iter().all(|count| (370..630).contains(count)), "{counts:?}");
+        publish(&mut writer, oms, (0..8).rev().filter(|id| *id != 3));
+        for (key, id) in before.iter().enumerate() {
+            let now = pick(key as u64);
+            assert!(now == *id || *id == 3, "key {key} moved from {id} to {now}");
+            assert_ne!(now, 3);
+        }
+    }
+
+    /// What every process and every binding must agree on, for ever.
+    #[test]
+    fn golden_picks() {
+        let (mut writer, reader, oms) = table();
+        publish(&mut writer, oms, (1..6).map(|id| id * 0x1111));
+        let keys: Vec<u64> =
+            (0..8).map(|key| Rendezvous::pick(&reader, oms, key).expect("published").id() / 0x1111).collect();
+        let mut random = Random::new(42);
+        let draws: Vec<u64> =
+            (0..8).map(|_| random.pick(&reader, oms).expect("published").id() / 0x1111).collect();
+        assert_eq!((keys.as_slice(), draws.as_slice()), (GOLDEN_KEYS.as_slice(), GOLDEN_DRAWS.as_slice()));
+    }
+
+    const GOLDEN_KEYS: [u64; 8] = [5, 3, 3, 2, 2, 1, 2, 5];
+    const GOLDEN_DRAWS: [u64; 8] = [5, 2, 1, 1, 1, 1, 3, 3];
+}

@@ -1,0 +1,121 @@
+//! Any one, and the less loaded of any two.
+
+use super::from_set;
+use crate::error::ResolveError;
+use crate::handle::Handle;
+use crate::reader::Reader;
+use crate::record::Endpoint;
+
+/// A step of a Weyl sequence, hashed by a folded multiplication: one multiplication a draw, eight bytes of state. For
+/// spreading load, not for secrets.
+#[derive(Clone, Debug)]
+struct Draws {
+    state: u64,
+}
+
+impl Draws {
+    const fn new(seed: u64) -> Self {
+        Draws { state: seed }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0xa076_1d64_78bd_642f);
+        let wide = u128::from(self.state) * u128::from(self.state ^ 0xe703_7ed1_a0b4_28db);
+        wide as u64 ^ (wide >> 64) as u64
+    }
+}
+
+/// A place below `length`, from 32 random bits: a multiplication in place of a division. The bias is below one in
+/// 65,000 for the longest set.
+#[inline(always)]
+fn below(length: usize, bits: u64) -> usize {
+    ((bits & 0xffff_ffff) * length as u64 >> 32) as usize
+}
+
+/// Picks any endpoint of a set, each as likely.
+#[derive(Clone, Debug)]
+pub struct Random {
+    draws: Draws,
+}
+
+impl Random {
+    /// The same seed draws the same sequence: give each thread its own.
+    pub const fn new(seed: u64) -> Self {
+        Random { draws: Draws::new(seed) }
+    }
+
+    /// Any endpoint.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free: at most 16 rounds of two cells.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::resolve`].
+    #[inline(always)]
+    pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
+        let bits = self.draws.next();
+        from_set(reader, handle, |set| set.at(below(set.len(), bits)))
+    }
+}
+
+/// Picks the less loaded of two different endpoints drawn at random: nearly as even as looking at all of them.
+///
+/// ```
+/// # use resolver_core::{Capacity, Endpoint, Standing, Table, heap};
+/// use resolver_core::pick::PowerOfTwo;
+///
+/// # let memory = heap(Capacity::SMALL.lines());
+/// # let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+/// # let oms = writer.add("oms")?;
+/// # let set = [Endpoint::new("10.0.0.1:9000".parse()?).with_id(0), Endpoint::new("10.0.0.2:9000".parse()?).with_id(1)];
+/// # writer.publish(oms, &set, Standing::FRESH, b"")?;
+/// let orders_in_flight = [12, 3];
+/// let mut picker = PowerOfTwo::new(7);
+/// let endpoint = picker.pick(&reader, oms, |endpoint| orders_in_flight[endpoint.id() as usize])?;
+/// assert_eq!(endpoint.id(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PowerOfTwo {
+    draws: Draws,
+}
+
+impl PowerOfTwo {
+    /// The same seed draws the same sequence: give each thread its own.
+    pub const fn new(seed: u64) -> Self {
+        PowerOfTwo { draws: Draws::new(seed) }
+    }
+
+    /// The one of two with the lower load, as `load` gives it; the first drawn where they are equal. A set of one is
+    /// picked without asking.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free, if `load` is: at most 16 rounds of three cells.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::resolve`].
+    #[inline(always)]
+    pub fn pick(
+        &mut self,
+        reader: &Reader<'_>,
+        handle: Handle,
+        mut load: impl FnMut(&Endpoint) -> u64,
+    ) -> Result<Endpoint, ResolveError> {
+        let bits = self.draws.next();
+        from_set(reader, handle, |set| {
+            let first = below(set.len(), bits);
+            let one = set.at(first)?;
+            if set.len() < 2 {
+                return Ok(one);
+            }
+            let second = below(set.len() - 1, bits >> 32);
+            let other = set.at(if second < first { second } else { second + 1 })?;
+            Ok(if load(&other) < load(&one) { other } else { one })
+        })
+    }
+}
