@@ -30,7 +30,7 @@ impl Draws {
 /// 65,000 for the longest set.
 #[inline(always)]
 fn below(length: usize, bits: u64) -> usize {
-    ((bits & 0xffff_ffff) * length as u64 >> 32) as usize
+    (((bits & 0xffff_ffff) * length as u64) >> 32) as usize
 }
 
 /// Picks any endpoint of a set, each as likely.
