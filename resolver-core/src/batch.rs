@@ -170,13 +170,13 @@ impl<'w, 'm> Batch<'w, 'm> {
         }
     }
 
-    /// The text's length in bytes, then its bytes. Readers trust it only while the head stays as it is.
+    /// The text's length in bytes, then its bytes. Readers trust it only while the head stays as it is. Comes after the
+    /// set: the fences of its cells stand between the head that last led here and these stores.
     fn write_text(&self, first: u32, length: usize, text: &[u8]) {
         let view = &self.writer.view;
         if length == 0 || view.plan.text_lines == 0 {
             return;
         }
-        sync::fence_release(Site::BeforeShadow);
         let lines = &view.text[first as usize * view.plan.text_lines..];
         lines[0].store(0, text.len() as u64);
         for (word, bytes) in text.chunks(8).enumerate() {

@@ -7,7 +7,6 @@ use crate::error::ResolveError;
 use crate::layout::MAX_SOURCES;
 use crate::reader::Reader;
 use crate::record::Resolved;
-use crate::sync::{self, Site};
 
 /// Watches the publisher's pulse for one thread. Clocks of two processes are never compared (a time namespace shifts
 /// them): the publisher counts beats, and this thread times the silence between them.
@@ -110,7 +109,6 @@ impl Liveness {
         if let Some(before) = self.polled_at
             && beat != self.beat
         {
-            sync::fence_acquire(Site::AfterPulse);
             for (number, age) in self.ages.iter_mut().enumerate() {
                 // A source that this beat did not speak of has no age: what stands there is of an older beat.
                 let source = reader.source(number as u8).filter(|source| source.beat() >= beat);

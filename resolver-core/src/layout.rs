@@ -131,6 +131,8 @@ impl Capacity {
 pub(crate) struct Plan {
     pub(crate) services: usize,
     pub(crate) configs: usize,
+    /// Cells for sources: [`MAX_SOURCES`] (a loom model has none).
+    pub(crate) sources: usize,
     /// Endpoint cells: twice the capacity, a multiple of 64.
     pub(crate) endpoints: usize,
     pub(crate) text_lines: usize,
@@ -161,13 +163,15 @@ impl Plan {
         buckets: usize,
         long_lines: usize,
     ) -> Plan {
-        let mut plan = Plan { services, configs, endpoints, text_lines, buckets, long_lines, total: 0 };
+        let sources = MAX_SOURCES;
+        let mut plan =
+            Plan { services, configs, sources, endpoints, text_lines, buckets, long_lines, total: 0 };
         plan.total = plan.text() + endpoints * text_lines;
         plan
     }
 
     pub(crate) const fn cells(&self) -> usize {
-        self.services + MAX_SOURCES + self.configs + self.endpoints
+        self.first_endpoint() + self.endpoints
     }
 
     /// Index of a cell of each kind.
@@ -176,7 +180,7 @@ impl Plan {
     }
 
     pub(crate) const fn first_endpoint(&self) -> usize {
-        self.services + MAX_SOURCES + self.configs
+        self.services + self.sources + self.configs
     }
 
     pub(crate) const fn lines(&self) -> usize {

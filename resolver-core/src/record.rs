@@ -373,3 +373,51 @@ fn standing(word: u64) -> (State, Reason) {
 }
 
 const _: () = assert!((State::Removed as u8) < 8 && (Reason::BadAnswer as u8) < 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where every field lies: a change here is a new layout version.
+    #[test]
+    fn words_are_as_the_layout_says() {
+        let v4 = SocketAddr::from(([10, 1, 2, 3], 0x1234));
+        let endpoint =
+            Endpoint::new(v4).with_id(7).with_tags(9).with_weight(0xaabb).with_tier(5).with_zone(0x6677);
+        let words = [0x0a01_0203, 0, 0x6677_0005_0004_1234, 7, 9, 0xaabb, 11];
+        assert_eq!(endpoint.words_in(11), words);
+        assert_eq!(Endpoint::from_words(words).address().socket_addr(), v4);
+
+        let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 80));
+        assert_eq!(Endpoint::new(v6).words_in(0), [0x2001_0db8_0000_0000, 1, 0x6_0050, 0, 0, 1, 0]);
+
+        let head = Head {
+            primary: Some(endpoint),
+            state: State::Stale,
+            reason: Reason::Unconfirmed,
+            incarnation: 0xdead_beef,
+            generation: 12,
+            first: 0x0102_0304,
+            length: 0x0506,
+            source: 0x1f,
+        };
+        let words = [0x0a01_0203, 0, 0xdead_beef_2204_1234, 7, 9, 12, 0x1f05_0506_0102_0304];
+        assert_eq!(head.encode(), words);
+        assert_eq!(head::incarnation(&words), 0xdead_beef);
+        assert_eq!(head::standing_of(&words), (State::Stale, Reason::Unconfirmed));
+        assert_eq!((head::first(&words), head::length(&words)), (0x0102_0304, 0x0506));
+        assert_eq!((head::source(&words), head::generation(&words)), (0x1f, 12));
+        let resolved = Resolved::from_words(words);
+        assert_eq!(
+            (resolved.address().socket_addr(), resolved.tier(), resolved.endpoints()),
+            (v4, 5, 0x0506)
+        );
+    }
+
+    /// What no version wrote is stale, and says so.
+    #[test]
+    fn an_unknown_standing_is_stale() {
+        assert_eq!(standing(7 << 24), (State::Stale, Reason::None));
+        assert_eq!(standing(31 << 27 | 1 << 24), (State::Fresh, Reason::BadAnswer));
+    }
+}

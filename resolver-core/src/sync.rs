@@ -39,11 +39,26 @@ pub(crate) enum Site {
     VersionStore,
     /// Opener, fence(Acquire) after the version word: pairs with VersionStore.
     AfterVersion,
-    /// Writer, pulse, store(Release): who sees a beat also sees the ages that were written for it.
-    PulseStore,
-    /// Reader, fence(Acquire) after the pulse: pairs with PulseStore.
-    AfterPulse,
 }
+
+/// All of them.
+#[cfg(test)]
+pub(crate) const ALL: [Site; 14] = [
+    Site::BeforeShadow,
+    Site::MarkOdd,
+    Site::BeforeLine,
+    Site::MarkEven,
+    Site::AfterSeq,
+    Site::AfterWords,
+    Site::EpochOdd,
+    Site::EpochEven,
+    Site::AfterEpoch,
+    Site::BeforeEpochAgain,
+    Site::EntryStore,
+    Site::AfterEntry,
+    Site::VersionStore,
+    Site::AfterVersion,
+];
 
 #[cfg(not(resolver_loom))]
 #[inline(always)]
@@ -108,5 +123,67 @@ pub(crate) mod weakened {
 
     pub(crate) fn store_release(word: &AtomicU64, value: u64, site: Site) {
         word.store(value, if is_weak(site) { Ordering::Relaxed } else { Ordering::Release });
+    }
+}
+
+#[cfg(all(test, not(resolver_loom)))]
+mod tests {
+    extern crate std;
+
+    use std::path::Path;
+    use std::string::String;
+    use std::{format, fs};
+
+    use super::*;
+
+    /// The crate's source without its tests and models.
+    fn source(directory: &Path, into: &mut String) {
+        for entry in fs::read_dir(directory).expect("the source is there") {
+            let path = entry.expect("the source is there").path();
+            if path.is_dir() && !path.ends_with("models") {
+                source(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("sync.rs")
+            {
+                let text = fs::read_to_string(&path).expect("it can be read");
+                into.push_str(text.split("#[cfg(test)]").next().unwrap_or_default());
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_of_orderings_is_whole() {
+        for (place, site) in ALL.iter().enumerate() {
+            assert_eq!(*site as usize, place);
+        }
+        assert_eq!(Site::AfterVersion as usize + 1, ALL.len(), "it is the last one");
+    }
+
+    /// Each ordering is used on its own side, and `docs/orderings.md` says what it is for.
+    #[test]
+    fn each_ordering_is_used_and_argued() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut code = String::new();
+        source(&root.join("src"), &mut code);
+        let code = code.replace(['\n', ' '], "");
+        let argument = fs::read_to_string(root.join("../docs/orderings.md")).expect("the argument is there");
+        for site in ALL {
+            let name = format!("{site:?}");
+            let is_read = name.starts_with("After") || name == "BeforeEpochAgain";
+            let is_fence = is_read || name.starts_with("Before");
+            let operation = if is_read {
+                format!("fence_acquire(Site::{name})")
+            } else if is_fence {
+                format!("fence_release(Site::{name})")
+            } else {
+                format!(",Site::{name})")
+            };
+            assert!(code.contains(&operation), "no {operation} in the source");
+            assert!(argument.contains(&format!("`{name}`")), "docs/orderings.md does not argue {name}");
+        }
+        let stores = code.matches("store_release(").count();
+        let named = ["MarkOdd", "MarkEven", "EpochOdd", "EpochEven", "EntryStore", "VersionStore"];
+        let named: usize = named.iter().map(|name| code.matches(&format!(",Site::{name})")).count()).sum();
+        assert_eq!(stores, named, "a store(Release) has no name of its own");
     }
 }

@@ -12,7 +12,6 @@ use crate::record::{Endpoint, Head, Words, head};
 use crate::room::{Notes, Room};
 use crate::source::SourceBeat;
 use crate::state::{Reason, State};
-use crate::sync::{self, Site};
 use crate::table::View;
 
 /// How a publisher says that a service stands.
@@ -167,7 +166,9 @@ impl<'m> Writer<'m> {
                 cell::publish(line, shadow, &source.encode(beat), false);
             }
         }
-        sync::store_release(line.word(pulse::BEAT), beat, Site::PulseStore);
+        // Relaxed is enough: the fence BeforeLine of each cell stands before this store, and a reader's cell has its fences
+        // after the beat was read. So who sees the beat sees at least every shadow that was written for it, and `seq` odd.
+        line.store(pulse::BEAT, beat);
     }
 
     /// How full the table is.

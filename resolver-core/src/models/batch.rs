@@ -100,16 +100,18 @@ fn loom_batch_is_seen_as_of_one_moment() {
     explore("batch of 2 cells, twice, 1 read", 2, two_batches);
 }
 
+pub(super) const MUTANTS: &[Site] = &[
+    Site::BeforeShadow,
+    Site::BeforeLine,
+    Site::EpochOdd,
+    Site::EpochEven,
+    Site::AfterEpoch,
+    Site::BeforeEpochAgain,
+];
+
 #[test]
 fn loom_batch_needs_each_ordering() {
-    for site in [
-        Site::BeforeShadow,
-        Site::BeforeLine,
-        Site::EpochOdd,
-        Site::EpochEven,
-        Site::AfterEpoch,
-        Site::BeforeEpochAgain,
-    ] {
+    for &site in MUTANTS {
         must_catch(site, "batch of 2 cells, twice, 1 read", 2, two_batches);
     }
 }

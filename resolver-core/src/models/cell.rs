@@ -5,7 +5,7 @@ extern crate std;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{explore, must_catch};
+use super::{explore, must_catch, must_fail};
 use crate::cell::{self, Unread};
 use crate::memory::Line;
 use crate::sync::Site;
@@ -91,16 +91,12 @@ fn loom_cell_two_readers() {
     });
 }
 
+pub(super) const MUTANTS: &[Site] =
+    &[Site::BeforeShadow, Site::MarkOdd, Site::BeforeLine, Site::MarkEven, Site::AfterSeq, Site::AfterWords];
+
 #[test]
 fn loom_cell_needs_each_ordering() {
-    for site in [
-        Site::BeforeShadow,
-        Site::MarkOdd,
-        Site::BeforeLine,
-        Site::MarkEven,
-        Site::AfterSeq,
-        Site::AfterWords,
-    ] {
+    for &site in MUTANTS {
         must_catch(site, "cell 2 publications, 2 reads", 2, two_by_two);
     }
 }
@@ -163,25 +159,67 @@ fn loom_cell_survives_a_death_at_each_step() {
     }
 }
 
+/// The next writer dies too, within its repair; the one after it repairs again.
 #[test]
-fn loom_cell_needs_repair() {
-    // Without repair the next publication begins at an odd `seq`, which sends readers to the shadow it is writing.
-    let result = std::panic::catch_unwind(|| {
-        explore("cell death without repair", 2, || {
+fn loom_cell_survives_a_death_within_repair() {
+    for whole in [false, true] {
+        explore("cell death within repair", 2, move || {
             let pair = Pair::new();
             pair.publish(1);
-            let reader = {
-                let pair = pair.clone();
-                thread::spawn(move || {
-                    if let Ok([a, b]) = cell::read::<N>(&pair.line, &pair.shadow) {
-                        assert_eq!(a, b, "torn");
-                    }
-                })
-            };
+            let reader = reader(&pair);
             die_publishing(&pair, 2, Death::LineHalf);
+            // The stores of `cell::repair` for an odd `seq`, up to the second death.
+            pair.shadow.store(0, 8);
+            crate::sync::fence_release(Site::BeforeLine);
+            pair.line.store(1, 2);
+            if whole {
+                pair.line.store(2, 2);
+            }
+            cell::repair::<N>(&pair.line, &pair.shadow, false);
             pair.publish(3);
-            reader.join().expect("torn");
+            let (first, second) = reader.join().expect("the reader does not panic");
+            assert!(1 <= first && first <= second, "back in time");
+            assert_eq!(pair.read(), Some(3));
         });
+    }
+}
+
+/// A mutant that is no ordering: a reader that takes the line while `seq` is odd.
+#[test]
+fn loom_cell_needs_the_shadow() {
+    must_fail("cell read from the line while it is written", 2, || {
+        let pair = Pair::new();
+        pair.publish(1);
+        let reader = {
+            let pair = pair.clone();
+            thread::spawn(move || {
+                // The line in place of the shadow.
+                if let Ok([a, b]) = cell::read::<N>(&pair.line, &pair.line) {
+                    assert_eq!(a, b, "torn");
+                }
+            })
+        };
+        pair.publish(2);
+        reader.join().expect("torn");
     });
-    assert!(result.is_err(), "a writer that does not repair was not caught");
+}
+
+/// Without repair the next publication begins at an odd `seq`, which sends readers to the shadow it is writing.
+#[test]
+fn loom_cell_needs_repair() {
+    must_fail("cell death without repair", 2, || {
+        let pair = Pair::new();
+        pair.publish(1);
+        let reader = {
+            let pair = pair.clone();
+            thread::spawn(move || {
+                if let Ok([a, b]) = cell::read::<N>(&pair.line, &pair.shadow) {
+                    assert_eq!(a, b, "torn");
+                }
+            })
+        };
+        die_publishing(&pair, 2, Death::LineHalf);
+        pair.publish(3);
+        reader.join().expect("torn");
+    });
 }

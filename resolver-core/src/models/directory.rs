@@ -68,9 +68,11 @@ fn loom_directory_entries_lead_to_their_heads() {
     explore("directory insert, remove, insert", 3, insert_remove_insert);
 }
 
+pub(super) const MUTANTS: &[Site] = &[Site::EntryStore, Site::AfterEntry];
+
 #[test]
 fn loom_directory_needs_each_ordering() {
-    for site in [Site::EntryStore, Site::AfterEntry] {
+    for &site in MUTANTS {
         must_catch(site, "directory insert, remove, insert", 3, insert_remove_insert);
     }
 }

@@ -1,4 +1,4 @@
-//! A whole small table: a set's cells are used again while a reader walks the old set; a handle over its removal.
+//! A whole small table, by the real writer and reader: a handle over its removal, and a table that is being created.
 
 extern crate std;
 
@@ -7,87 +7,155 @@ use std::vec::Vec;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::explore;
-use crate::error::{ResolveError, WalkError};
-use crate::layout::Capacity;
+use super::{explore, must_catch, must_fail};
+use crate::cell;
+use crate::directory::Directory;
+use crate::error::ResolveError;
+use crate::handle::Handle;
+use crate::layout::{Capacity, Plan};
 use crate::memory::Line;
-use crate::record::Endpoint;
-use crate::table::Table;
+use crate::reader::Reader;
+use crate::record::{Address, Endpoint};
+use crate::sync::Site;
+use crate::table::{OpenError, Table, View};
 use crate::writer::{Standing, Writer};
 
-/// As small as a table can be: 64 endpoint cells, which the model's writer cannot use up.
-const TINY: Capacity = Capacity { services: 1, endpoints: 1, configs: 0, text_bytes: 0 };
-
-fn endpoint(id: u64) -> Endpoint {
-    Endpoint::new(std::net::SocketAddr::from(([10, 0, 0, 1], 9000))).with_id(id)
+/// The sections of a table with one service and no source, cut down to what the model touches: loom makes every word
+/// anew in each execution.
+struct Memory {
+    header: Vec<Line>,
+    cells: Vec<Line>,
+    shadows: Vec<Line>,
+    buckets: Vec<Line>,
+    notes: Vec<Line>,
+    bitmap: Vec<Line>,
 }
 
-/// The lines of shared memory, for as long as the caller holds on to it.
-fn lines(memory: &Arc<Vec<Line>>) -> &'static [Line] {
-    // SAFETY: every thread of a model holds a clone of `memory` until it has dropped what it made of these lines.
-    unsafe { core::slice::from_raw_parts(memory.as_ptr(), memory.len()) }
-}
+/// Endpoint cells that are there; the room believes in 64, all others taken.
+const CELLS: usize = 3;
 
-fn publish_in_place(writer: &mut Writer<'_>, handle: crate::Handle, id: u64) {
-    writer.publish(handle, &[endpoint(id)], Standing::FRESH, b"").expect("there is room");
-}
-
-#[test]
-fn loom_table_walk_never_mixes_sets() {
-    explore("table: set and head, cells used again", 1, || {
-        let memory: Arc<Vec<Line>> = Arc::new((0..TINY.lines()).map(|_| Line::new()).collect());
-        let (mut writer, reader) = Table::create(lines(&memory), &TINY, 1).expect("it fits").split();
-        let handle = writer.add("oms").expect("there is room");
-        // Two blocks remain free: the third publication uses the first one's cell again.
-        let held: Vec<u32> = (0..62).filter_map(|_| writer.room.take(1)).collect();
-        assert_eq!(held.len(), 62);
-        publish_in_place(&mut writer, handle, 1);
-        let walker = {
-            let memory = memory.clone();
-            thread::spawn(move || {
-                let _memory = memory;
-                let set = reader.set(handle).expect("it was published");
-                let head = reader.resolve(handle).expect("it was published");
-                match set.get(0).expect("it has one endpoint") {
-                    Ok(endpoint) => {
-                        assert_eq!(endpoint.generation(), set.generation(), "another set's endpoint");
-                        assert!(endpoint.id() <= head.id(), "back in time");
-                    }
-                    Err(WalkError::Changed | WalkError::Busy) => {}
-                }
-            })
+impl Memory {
+    fn new() -> Arc<Self> {
+        let lines = |count: usize| (0..count).map(|_| Line::new()).collect::<Vec<_>>();
+        let memory = Memory {
+            header: lines(4),
+            cells: lines(1 + CELLS),
+            shadows: lines(1 + CELLS),
+            buckets: lines(2),
+            notes: lines(1),
+            bitmap: lines(1),
         };
-        publish_in_place(&mut writer, handle, 2);
-        publish_in_place(&mut writer, handle, 3);
-        walker.join().expect("the reader does not panic");
-        assert_eq!(reader.resolve(handle).map(|resolved| resolved.id()), Ok(3));
-    });
+        for (line, shadow) in memory.cells.iter().zip(&memory.shadows) {
+            cell::init(line, shadow);
+        }
+        Arc::new(memory)
+    }
+
+    fn view(&self) -> View<'_> {
+        let plan = Plan { sources: 0, ..Plan::with(1, 0, 64, 0, 4, 0) };
+        View {
+            plan,
+            header: &self.header,
+            cells: &self.cells,
+            shadows: &self.shadows,
+            directory: Directory::new(&self.buckets, &[]),
+            notes: &self.notes,
+            bitmap: &self.bitmap,
+            text: &[],
+        }
+    }
+
+    fn writer(&self) -> Writer<'_> {
+        let writer = Writer::new(self.view());
+        self.bitmap[0].store(0, !0 << CELLS);
+        writer
+    }
+}
+
+const BOUND: usize = 1;
+
+fn publish(writer: &mut Writer<'_>, handle: Handle, port: u16) {
+    let endpoint = Endpoint::new(std::net::SocketAddr::from(([10, 0, 0, 1], port)));
+    writer.publish(handle, &[endpoint], Standing::FRESH, b"").expect("there is room");
+}
+
+/// What a thread sees that resolves the handle of a service that goes, while another takes its slot.
+fn over_removal(look: impl Fn(View<'_>, Handle) + Send + 'static) {
+    let memory = Memory::new();
+    let mut writer = memory.writer();
+    let oms = writer.add("oms").expect("there is room");
+    publish(&mut writer, oms, 1);
+    let router = {
+        let memory = memory.clone();
+        thread::spawn(move || look(memory.view(), oms))
+    };
+    assert!(writer.remove("oms"));
+    let risk = writer.add("risk").expect("the slot is free");
+    assert_eq!(risk.slot(), oms.slot(), "the model shows something only if the slot is used again");
+    publish(&mut writer, risk, 2);
+    router.join().expect("the reader does not panic");
+    let reader = writer.reader();
+    assert_eq!(reader.resolve_address(oms), Err(ResolveError::Gone));
+    assert_eq!(reader.resolve_address(risk).map(|address| address.port()), Ok(2));
+    assert_eq!(reader.service("oms"), None);
 }
 
 #[test]
 fn loom_table_handle_is_gone_and_never_anothers() {
-    explore("table: removal and another service in its slot", 1, || {
-        let memory: Arc<Vec<Line>> = Arc::new((0..TINY.lines()).map(|_| Line::new()).collect());
-        let (mut writer, reader) = Table::create(lines(&memory), &TINY, 1).expect("it fits").split();
-        let oms = writer.add("oms").expect("there is room");
-        publish_in_place(&mut writer, oms, 1);
-        let router = {
-            let memory = memory.clone();
-            thread::spawn(move || {
-                let _memory = memory;
-                match reader.resolve(oms) {
-                    Ok(resolved) => assert_eq!(resolved.id(), 1, "another service's endpoint"),
-                    Err(error) => {
-                        assert!(matches!(error, ResolveError::Gone | ResolveError::Busy), "{error:?}")
-                    }
-                }
-            })
-        };
-        assert!(writer.remove("oms"));
-        let risk = writer.add("risk").expect("the slot is free");
-        publish_in_place(&mut writer, risk, 2);
-        router.join().expect("the reader does not panic");
-        assert_eq!(reader.resolve(oms), Err(ResolveError::Gone));
-        assert_eq!(reader.service("oms"), None);
+    explore("handle over its removal", BOUND, || {
+        over_removal(|view, oms| match Reader::new(view).resolve_address(oms) {
+            Ok(address) => assert_eq!(address.port(), 1, "another service's endpoint"),
+            Err(error) => assert!(matches!(error, ResolveError::Gone | ResolveError::Busy), "{error:?}"),
+        });
     });
+}
+
+#[test]
+fn loom_table_handle_needs_its_incarnation() {
+    must_fail("handle over its removal, incarnation not compared", BOUND, || {
+        over_removal(|view, oms| {
+            if let Ok(words) = cell::read::<3>(&view.cells[oms.slot()], &view.shadows[oms.slot()]) {
+                assert_eq!(Address::from_words(words).port(), 1, "another service's endpoint");
+            }
+        });
+    });
+}
+
+/// As small as a table can be.
+const TINY: Capacity = Capacity { services: 1, endpoints: 1, configs: 0, text_bytes: 0 };
+
+/// A process opens what another is still creating.
+fn open_while_created() {
+    let memory: Arc<Vec<Line>> = Arc::new((0..TINY.lines()).map(|_| Line::new()).collect());
+    let opener = {
+        let memory = memory.clone();
+        thread::spawn(move || match Table::open(&memory) {
+            Ok(reader) => {
+                assert_eq!(
+                    reader.resolve_address(Handle::new(0, 2)),
+                    Err(ResolveError::Gone),
+                    "a value in a new table"
+                );
+                assert_eq!(reader.seed(), 1);
+            }
+            Err(error) => assert_eq!(error, OpenError::Magic(0), "it is being created"),
+        })
+    };
+    Table::create(&memory, &TINY, 1).expect("it fits");
+    opener.join().expect("the opener does not panic");
+    assert!(Table::open(&memory).is_ok());
+}
+
+#[test]
+fn loom_table_is_opened_whole_or_not_at_all() {
+    explore("open while created", 2, open_while_created);
+}
+
+pub(super) const MUTANTS: &[Site] = &[Site::VersionStore, Site::AfterVersion];
+
+#[test]
+fn loom_table_needs_each_ordering() {
+    for &site in MUTANTS {
+        must_catch(site, "open while created", 2, open_while_created);
+    }
 }

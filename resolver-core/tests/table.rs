@@ -1,0 +1,431 @@
+//! The table through its public interface: one thread, each operation, each refusal.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use resolver_core::{
+    AddError, Capacity, CreateError, Endpoint, FreshError, Handle, Line, Liveness, MAX_SOURCES, Name,
+    NameError, OpenError, PublishError, Reader, Reason, ResolveError, SourceBeat, Standing, State, Table,
+    Writer, heap,
+};
+
+const CAPACITY: Capacity = Capacity { services: 4, endpoints: 32, configs: 0, text_bytes: 64 };
+
+fn memory() -> Box<[Line]> {
+    heap(CAPACITY.lines())
+}
+
+fn table(memory: &[Line]) -> (Writer<'_>, Reader<'_>) {
+    Table::create(memory, &CAPACITY, 7).expect("it fits").split()
+}
+
+fn endpoint(port: u16) -> Endpoint {
+    Endpoint::new(SocketAddr::from(([10, 0, 0, 1], port))).with_id(u64::from(port))
+}
+
+fn set(ports: std::ops::Range<u16>) -> Vec<Endpoint> {
+    ports.map(endpoint).collect()
+}
+
+fn ports(reader: &Reader<'_>, handle: Handle) -> Vec<u16> {
+    let set = reader.set(handle).expect("it has a set");
+    set.into_iter().map(|endpoint| endpoint.expect("nobody writes").address().port()).collect()
+}
+
+#[test]
+fn a_set_is_resolved_walked_and_described() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let oms = writer.add("oms").expect("there is room");
+    let first = Endpoint::new("[2001:db8::1]:9000".parse().expect("an address"));
+    let first = first.with_id(1).with_tags(5).with_weight(10).with_tier(2).with_zone(3);
+    let standing = Standing { state: State::Stale, reason: Reason::Acl, source: 4 };
+    let generation = writer.publish(oms, &[first, endpoint(2)], standing, b"two").expect("there is room");
+
+    let resolved = reader.resolve(oms).expect("it was published");
+    assert_eq!(resolved.address().socket_addr(), "[2001:db8::1]:9000".parse().expect("an address"));
+    assert_eq!((resolved.state(), resolved.reason(), resolved.source()), (State::Stale, Reason::Acl, 4));
+    assert_eq!((resolved.id(), resolved.tags(), resolved.tier(), resolved.endpoints()), (1, 5, 2, 2));
+    assert_eq!(resolved.generation(), generation);
+    assert_eq!(reader.resolve_address(oms), Ok(resolved.address()));
+    assert_eq!(reader.resolve_name(&Name::new("oms")), Ok(resolved));
+    assert_eq!(reader.standing(oms), Ok((State::Stale, Reason::Acl, 4, generation)));
+    assert_eq!(reader.generation(oms), Ok(generation));
+
+    let walked = reader.set(oms).expect("it was published");
+    assert_eq!((walked.len(), walked.generation()), (2, generation));
+    let one = walked.get(0).expect("a first").expect("nobody writes");
+    assert_eq!((one.weight(), one.zone(), one.tier(), one.tags(), one.id()), (10, 3, 2, 5, 1));
+    assert!(walked.get(2).is_none());
+    assert_eq!(ports(&reader, oms), [9000, 2]);
+
+    let mut buffer = [0; 16];
+    assert_eq!(reader.text(oms, &mut buffer), Ok(3));
+    assert_eq!(&buffer[..3], b"two");
+    let mut short = [0; 2];
+    assert_eq!(reader.text(oms, &mut short), Ok(3), "the whole length, whatever the buffer's");
+    assert_eq!(&short, b"tw");
+}
+
+#[test]
+fn a_service_without_endpoints_says_why() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let oms = writer.add("oms").expect("there is room");
+    assert_eq!(reader.resolve(oms), Err(ResolveError::Never));
+    assert_eq!(reader.resolve_address(oms), Err(ResolveError::Never));
+    assert_eq!(reader.standing(oms).map(|standing| standing.0), Ok(State::Never));
+    writer.publish(oms, &[endpoint(1)], Standing::FRESH, b"").expect("there is room");
+    writer.publish(oms, &[], Standing::FRESH, b"").expect("it needs no room");
+    assert_eq!(reader.resolve(oms), Err(ResolveError::Empty));
+    assert_eq!(reader.text(oms, &mut []), Err(ResolveError::Empty));
+    assert_eq!(reader.set(oms).map(|set| set.len()), Err(ResolveError::Empty));
+    writer.mark(oms, State::Stale, Reason::Unreachable).expect("it stands");
+    assert_eq!(reader.resolve(oms), Err(ResolveError::Empty), "an empty service stays empty");
+    assert_eq!(reader.standing(oms).map(|standing| standing.1), Ok(Reason::Unreachable));
+    assert!(writer.remove("oms"));
+    assert!(!writer.remove("oms"));
+    assert_eq!(reader.resolve(oms), Err(ResolveError::Gone));
+    assert_eq!(reader.resolve_name(&Name::new("oms")), Err(ResolveError::Gone));
+    assert_eq!(reader.standing(oms), Err(ResolveError::Gone));
+    assert_eq!(writer.publish(oms, &[endpoint(1)], Standing::FRESH, b""), Err(PublishError::Gone));
+    assert_eq!(writer.mark(oms, State::Stale, Reason::None), Err(PublishError::Gone));
+}
+
+#[test]
+fn a_mark_touches_only_the_standing() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let oms = writer.add("oms").expect("there is room");
+    let generation = writer.publish(oms, &set(1..4), Standing::FRESH, b"x").expect("there is room");
+    writer.mark(oms, State::Stale, Reason::NoLeader).expect("it stands");
+    let resolved = reader.resolve(oms).expect("it stands");
+    assert_eq!((resolved.state(), resolved.reason()), (State::Stale, Reason::NoLeader));
+    assert_eq!(resolved.generation(), generation);
+    assert_eq!(ports(&reader, oms), [1, 2, 3]);
+    // What a set cannot be counts as stale: its slot must not be lost.
+    for state in [State::Removed, State::Never, State::Empty] {
+        writer.mark(oms, state, Reason::None).expect("it stands");
+        assert_eq!(reader.resolve(oms).map(|resolved| resolved.state()), Ok(State::Stale));
+        let standing = Standing { state, ..Standing::FRESH };
+        writer.publish(oms, &set(1..4), standing, b"x").expect("there is room");
+        assert_eq!(reader.resolve(oms).map(|resolved| resolved.state()), Ok(State::Stale));
+    }
+}
+
+#[test]
+fn refusals_leave_the_old_set() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let oms = writer.add("oms").expect("there is room");
+    writer.publish(oms, &set(1..4), Standing::FRESH, b"old").expect("there is room");
+    let before = (reader.resolve(oms), writer.usage(), reader.epoch());
+    let many = vec![endpoint(1); 65_536];
+    assert_eq!(writer.publish(oms, &many, Standing::FRESH, b""), Err(PublishError::Long));
+    let full = PublishError::Full { needed: 65, used: 4 };
+    assert_eq!(writer.publish(oms, &many[..65], Standing::FRESH, b""), Err(full));
+    let long = [b'x'; 64 * 64];
+    let full = PublishError::Full { needed: 65, used: 4 };
+    assert_eq!(writer.publish(oms, &set(1..2), Standing::FRESH, &long), Err(full), "the text needs the room");
+    assert_eq!(writer.publish(oms, &[], Standing::FRESH, b"x"), Err(PublishError::Text), "a text of nothing");
+    assert_eq!((reader.resolve(oms), writer.usage(), reader.epoch()), before);
+    assert_eq!(ports(&reader, oms), [1, 2, 3]);
+    let mut text = [0; 3];
+    assert_eq!((reader.text(oms, &mut text), &text), (Ok(3), b"old"));
+
+    let without = Capacity { text_bytes: 0, ..CAPACITY };
+    let other = heap(without.lines());
+    let (mut writer, _) = Table::create(&other, &without, 1).expect("it fits").split();
+    let oms = writer.add("oms").expect("there is room");
+    assert_eq!(writer.publish(oms, &set(1..2), Standing::FRESH, b"x"), Err(PublishError::Text));
+}
+
+#[test]
+fn services_and_names_run_out_and_come_back() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    for name in ["a", "b", "c", "d"] {
+        writer.add(name).expect("there is room");
+    }
+    assert_eq!(writer.add("e"), Err(AddError::Services));
+    let a = reader.service("a").expect("it stands");
+    writer.remove("a");
+    let e = writer.add("e").expect("a slot is free");
+    assert_ne!(a, e);
+    assert_eq!(reader.resolve(a), Err(ResolveError::Gone), "the old handle is not e's");
+    assert_eq!(reader.resolve(e), Err(ResolveError::Never));
+    writer.remove("e");
+    let names = writer.usage().names;
+    let again = writer.add("a").expect("its bucket waits for it");
+    assert_eq!(writer.usage().names, names, "a name that comes back takes no room");
+    assert_ne!(again, a);
+    assert_eq!(reader.resolve(a), Err(ResolveError::Gone));
+    assert_eq!(reader.service("a"), Some(again));
+    writer.remove("a");
+    // Different names until the directory is full.
+    let mut seen = 5;
+    let refused = loop {
+        let name = format!("n{seen}");
+        match writer.add(&name) {
+            Ok(_) => assert!(writer.remove(&name)),
+            Err(error) => break error,
+        }
+        seen += 1;
+    };
+    assert_eq!(refused, AddError::Names);
+    assert_eq!(writer.usage().names, writer.usage().names_total);
+    assert_eq!(seen, writer.usage().names_total);
+    writer.add("e").expect("known names can still come back");
+    for (name, error) in [("", NameError::Empty), ("a\nb", NameError::Control)] {
+        assert_eq!(writer.add(name), Err(AddError::Name(error)));
+    }
+    assert_eq!(writer.add(&"x".repeat(256)), Err(AddError::Name(NameError::Long)));
+}
+
+#[test]
+fn long_names_are_compared_to_their_last_byte() {
+    let capacity = Capacity { services: 300, ..Capacity::SMALL };
+    let memory = heap(capacity.lines());
+    let (mut writer, reader) = Table::create(&memory, &capacity, 1).expect("it fits").split();
+    let base = "n".repeat(254);
+    let mut names: Vec<String> = Vec::new();
+    for length in 20..=40 {
+        names.push(base[..length].to_string());
+        names.push(format!("{}z", &base[..length - 1]));
+    }
+    names.push(format!("{base}a"));
+    names.push(format!("{base}b"));
+    let handles: Vec<Handle> = names.iter().map(|name| writer.add(name).expect("there is room")).collect();
+    assert_eq!(handles.iter().map(|handle| handle.to_bits()).collect::<BTreeSet<_>>().len(), names.len());
+    for (name, handle) in names.iter().zip(&handles) {
+        assert_eq!(reader.service(name), Some(*handle), "{name}");
+    }
+    assert_eq!(reader.service(&format!("{base}c")), None);
+    assert_eq!(reader.service(&base[..254]), None);
+    let mut listed = BTreeSet::new();
+    reader.for_each(|name, handle| {
+        assert_eq!(reader.service(name), Some(handle));
+        listed.insert(name.to_string())
+    });
+    assert_eq!(listed, names.iter().cloned().collect());
+    let mut calls = 0;
+    reader.for_each(|_, _| {
+        calls += 1;
+        false
+    });
+    assert_eq!(calls, 1);
+    // Room for long names runs out before that for names.
+    let refused = (0..300).find_map(|i| writer.add(&format!("{i:0>255}")).err());
+    assert_eq!(refused, Some(AddError::Names));
+}
+
+#[test]
+fn generations_only_grow() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let mut last = 0;
+    for round in 0..100 {
+        let name = ["a", "b"][round % 2];
+        let handle = writer.add(name).expect("there is room");
+        let generation = writer.publish(handle, &set(1..3), Standing::FRESH, b"").expect("there is room");
+        assert!(generation > last);
+        last = generation;
+        assert_eq!(reader.generation(handle), Ok(generation));
+        if round % 5 == 0 {
+            writer.remove(name);
+        }
+    }
+}
+
+#[test]
+fn a_batch_lands_whole_or_not_at_all() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let [a, b] = ["a", "b"].map(|name| writer.add(name).expect("there is room"));
+    writer.publish(a, &set(1..3), Standing::FRESH, b"a").expect("there is room");
+    let before = (reader.resolve(a), reader.resolve(b), writer.usage(), reader.epoch());
+    for leak in [false, true] {
+        let mut batch = writer.batch();
+        batch.publish(a, &set(10..15), Standing::FRESH, b"b").expect("there is room");
+        batch.publish(b, &set(20..22), Standing::FRESH, b"").expect("there is room");
+        batch.mark(a, State::Stale, Reason::Acl).expect("it stands");
+        assert_eq!((reader.resolve(a), reader.resolve(b)), (before.0, before.1));
+        if leak {
+            std::mem::forget(batch);
+            // The next batch takes back what the leaked one staged.
+            writer.batch().commit();
+        } else {
+            drop(batch);
+        }
+        assert_eq!((reader.resolve(a), reader.resolve(b), writer.usage(), reader.epoch()), before);
+        assert_eq!(ports(&reader, a), [1, 2]);
+    }
+
+    let mut batch = writer.batch();
+    batch.publish(a, &set(10..15), Standing::FRESH, b"").expect("there is room");
+    batch.publish(a, &set(30..31), Standing::FRESH, b"").expect("the second word on a service wins");
+    batch.publish(b, &set(20..22), Standing::FRESH, b"").expect("there is room");
+    assert!(matches!(batch.publish(b, &set(0..100), Standing::FRESH, b""), Err(PublishError::Full { .. })));
+    batch.commit();
+    assert_eq!((ports(&reader, a), ports(&reader, b)), (vec![30], vec![20, 21]));
+    assert_eq!(writer.usage().endpoint_cells, 1 + 2, "no block is lost");
+    let mut both = [Err(ResolveError::Busy); 3];
+    let gone = Handle::from_bits(99);
+    assert_eq!(reader.together(&[a, b, gone], &mut both), Ok(reader.epoch()));
+    assert_eq!(both, [reader.resolve(a), reader.resolve(b), Err(ResolveError::Gone)]);
+    assert!(reader.epoch() > before.3 && reader.epoch().is_multiple_of(2));
+}
+
+#[test]
+fn no_room_is_lost_over_many_publications() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let handles = ["a", "b", "c", "d"].map(|name| writer.add(name).expect("there is room"));
+    for round in 0..2000u16 {
+        let handle = handles[usize::from(round) % 4];
+        writer
+            .publish(handle, &set(1..2 + round % 8), Standing::FRESH, b"")
+            .expect("half of the room is in use");
+        assert_eq!(ports(&reader, handle).len(), usize::from(1 + round % 8));
+    }
+    for handle in handles {
+        writer.publish(handle, &[], Standing::FRESH, b"").expect("it needs no room");
+    }
+    assert_eq!(writer.usage().endpoint_cells, 0);
+}
+
+#[test]
+fn no_made_up_handle_reads_or_writes() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    for bits in [0, 1, 3, u64::MAX, 1 << 32, u64::from(u32::MAX), 4 | 1 << 32] {
+        let handle = Handle::from_bits(bits);
+        assert_eq!(handle.to_bits(), bits);
+        assert_eq!(reader.resolve(handle), Err(ResolveError::Gone), "{bits:#x}");
+        assert_eq!(reader.cached(handle).resolve(), Err(ResolveError::Gone), "{bits:#x}");
+        assert_eq!(reader.standing(handle), Err(ResolveError::Gone), "{bits:#x}");
+        assert_eq!(writer.publish(handle, &[endpoint(1)], Standing::FRESH, b""), Err(PublishError::Gone));
+    }
+}
+
+#[test]
+fn a_cached_handle_follows_every_change() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let oms = writer.add("oms").expect("there is room");
+    let mut cached = reader.cached(oms);
+    assert_eq!((cached.resolve(), cached.last()), (Err(ResolveError::Never), None));
+    for port in 1..50 {
+        writer.publish(oms, &[endpoint(port)], Standing::FRESH, b"").expect("there is room");
+        for _ in 0..2 {
+            assert_eq!(cached.resolve(), reader.resolve(oms));
+        }
+    }
+    let last = cached.last();
+    writer.publish(oms, &[], Standing::FRESH, b"").expect("it needs no room");
+    assert_eq!((cached.resolve(), cached.last()), (Err(ResolveError::Empty), last));
+    writer.remove("oms");
+    writer.add("risk").expect("the slot is free");
+    assert_eq!((cached.resolve(), cached.handle()), (Err(ResolveError::Gone), oms));
+}
+
+#[test]
+fn age_is_the_sources_and_the_silence() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let oms = writer.add("oms").expect("there is room");
+    let standing = Standing { source: 1, ..Standing::FRESH };
+    writer.publish(oms, &[endpoint(1)], standing, b"").expect("there is room");
+    let second = Duration::from_secs(1);
+    let beat = |age| SourceBeat {
+        name: "consul-für-alle-und-meé-x",
+        age,
+        revision: 7,
+        reason: Reason::None,
+        rejected: 3,
+    };
+    let mut liveness = Liveness::new();
+    liveness.poll(&reader, second);
+    let old = reader.resolve_fresh(oms, second, &liveness);
+    assert!(matches!(old, Err(FreshError::Old { age: None, .. })), "{old:?}");
+    writer.beat(&[beat(None), beat(Some(second))]);
+    assert_eq!(reader.pulse(), 1);
+    let status = reader.source(1).expect("it has a beat");
+    let mut name = [0; 24];
+    assert_eq!(
+        status.name(&mut name),
+        "consul-für-alle-und-me",
+        "cut at a character's end, in 24 bytes or less"
+    );
+    assert_eq!((status.revision(), status.rejected(), status.beat()), (7, 3, 1));
+    assert_eq!(status.age_at_beat(), Some(second));
+    liveness.poll(&reader, 2 * second);
+    assert_eq!(
+        (liveness.silence(), liveness.age(0), liveness.age(1)),
+        (Some(second), None, Some(2 * second))
+    );
+    assert!(reader.resolve_fresh(oms, 2 * second, &liveness).is_ok());
+    liveness.poll(&reader, 3 * second);
+    let old = reader.resolve_fresh(oms, 2 * second, &liveness);
+    assert!(matches!(old, Err(FreshError::Old { age: Some(age), .. }) if age == 3 * second), "{old:?}");
+    writer.mark(oms, State::Stale, Reason::Acl).expect("it stands");
+    assert!(reader.resolve_fresh(oms, 9 * second, &liveness).is_err(), "stale by the publisher's word");
+
+    // A source that the publisher no longer speaks of has no age.
+    writer.beat(&[beat(Some(second))]);
+    liveness.poll(&reader, 4 * second);
+    assert_eq!((liveness.age(0), liveness.age(1)), (Some(2 * second), None));
+    assert_eq!(reader.source(MAX_SOURCES as u8), None);
+    assert_eq!((liveness.age(MAX_SOURCES as u8), liveness.age(255)), (None, None));
+
+    // Another table's pulse is no beat of this one's publisher.
+    let other = heap(CAPACITY.lines());
+    let (mut writer, other) = Table::create(&other, &CAPACITY, 8).expect("it fits").split();
+    writer.beat(&[beat(Some(second))]);
+    liveness.poll(&other, 5 * second);
+    assert_eq!((liveness.silence(), liveness.age(0)), (None, None));
+}
+
+#[test]
+fn creating_and_opening_are_checked() {
+    let memory = memory();
+    let needed = CAPACITY.lines();
+    let short = Table::create(&memory[1..], &CAPACITY, 1).err();
+    assert_eq!(short, Some(CreateError::TooSmall { needed, given: needed - 1 }));
+    assert_eq!(Table::open(&memory).err(), Some(OpenError::Magic(0)));
+    assert_eq!(Table::open(&memory[..3]).err(), Some(OpenError::Size { needed: 64, given: 3 }));
+    let (mut writer, reader) = table(&memory);
+    assert_eq!(Table::create(&memory, &CAPACITY, 1).err(), Some(CreateError::InUse));
+    let oms = writer.add("oms").expect("there is room");
+    let other = Table::open(&memory).expect("it is a table");
+    assert_eq!((other.service("oms"), other.seed()), (Some(oms), reader.seed()));
+    assert_eq!(Table::open(&memory[..needed - 1]).err(), Some(OpenError::Size { needed, given: needed - 1 }));
+}
+
+#[test]
+fn a_next_writer_goes_on_where_the_last_one_stopped() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    let [a, b] = ["a", "b"].map(|name| writer.add(name).expect("there is room"));
+    writer.publish(a, &set(1..4), Standing::FRESH, b"text").expect("there is room");
+    writer.remove("b");
+    let c = writer.add("c").expect("there is room");
+    let mut batch = writer.batch();
+    batch.publish(c, &set(5..9), Standing::FRESH, b"").expect("there is room");
+    // The process dies here, with a batch that was not committed.
+    std::mem::forget(batch);
+    let before = reader.resolve(a);
+    // SAFETY: the first writer is not used again.
+    let mut writer = unsafe { Table::take_over(&memory) }.expect("it can be taken over");
+    assert_eq!(
+        (reader.resolve(a), reader.resolve(b), reader.resolve(c)),
+        (before, Err(ResolveError::Gone), Err(ResolveError::Never))
+    );
+    assert_eq!(writer.usage().endpoint_cells, 4);
+    let generation = writer.publish(c, &set(5..9), Standing::FRESH, b"").expect("there is room");
+    assert!(generation > before.expect("it stands").generation());
+    assert_eq!((ports(&reader, a), ports(&reader, c)), (vec![1, 2, 3], vec![5, 6, 7, 8]));
+    let b = writer.add("b").expect("there is room");
+    assert_eq!(reader.service("b"), Some(b));
+}
