@@ -4,6 +4,7 @@
 //! and the next writer lets the rest land ([`takeover`](crate::takeover)). A set's own cells are written before that:
 //! nothing points at them yet.
 
+use crate::alias;
 use crate::cell;
 use crate::error::PublishError;
 use crate::handle::Handle;
@@ -164,10 +165,10 @@ impl<'w, 'm> Batch<'w, 'm> {
     fn write_set(&self, first: u32, set: &[Endpoint], generation: u64) {
         let view = &self.writer.view;
         let start = view.plan.first_endpoint() + first as usize;
-        let cells = view.cells[start..].iter().zip(&view.shadows[start..]);
-        for (endpoint, (line, shadow)) in set.iter().zip(cells) {
-            cell::publish(line, shadow, &endpoint.words_in(generation), false);
-        }
+        alias::sweep(set, |place, threshold, alias| {
+            let words = set[place].words_in(generation, threshold, alias);
+            cell::publish(&view.cells[start + place], &view.shadows[start + place], &words, false);
+        });
     }
 
     /// The text's length in bytes, then its bytes. Readers trust it only while the head stays as it is. Comes after the

@@ -44,6 +44,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod alias;
 mod batch;
 mod cached;
 mod cell;

@@ -14,7 +14,7 @@ mod round_robin;
 use core::hint::cold_path;
 
 pub use key::Rendezvous;
-pub use random::{PowerOfTwo, Random};
+pub use random::{PowerOfTwo, Random, Weighted};
 pub use round_robin::RoundRobin;
 
 use crate::cell::ROUNDS;
@@ -115,6 +115,25 @@ mod tests {
         assert!(counts.windows(2).all(|pair| pair[0] > pair[1]), "{counts:?}");
         publish(&mut writer, oms, [5]);
         assert_eq!(picker.pick(&reader, oms, |_| 0).map(|endpoint| endpoint.id()), Ok(5));
+    }
+
+    #[test]
+    fn weights_are_kept() {
+        let (mut writer, reader, oms) = table();
+        let endpoint = |id: u64| {
+            let address = std::net::SocketAddr::from(([10, 0, 0, 1], 9000));
+            Endpoint::new(address).with_id(id).with_weight(id as u32)
+        };
+        let set: Vec<_> = (0..8).map(endpoint).collect();
+        writer.publish(oms, &set, Standing::FRESH, b"").expect("there is room");
+        let mut counts = [0i64; 8];
+        let mut picker = Weighted::new(7);
+        for _ in 0..28_000 {
+            counts[picker.pick(&reader, oms).expect("published").id() as usize] += 1;
+        }
+        // 1000 for each unit of weight; 400 is five standard deviations of the largest.
+        let off = counts.iter().zip(0..).map(|(count, id)| (count - id * 1000).abs()).max();
+        assert!(off < Some(400) && counts[0] == 0, "{counts:?}");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The two records of seven words, and how their fields lie in them.
 //!
 //! ```text
-//! word  endpoint                                           head
-//! 0, 1  address (IPv4: word 0)                             address of the primary
-//! 2     port 16 | family 8 | flags 8 | tier 8 | - | zone 16   port 16 | family 8 | standing 8 | incarnation 32
-//! 3     id                                                 id of the primary
-//! 4     tag bits                                           tag bits of the primary
-//! 5     weight 32 | source 8 | -                           generation
-//! 6     generation                                         first cell 32 | length 16 | tier 8 | source 8
+//! word  endpoint                                         head
+//! 0, 1  address (IPv4: word 0)                           address of the primary
+//! 2     port 16 | family 8 | tier 8 | alias 16 | zone 16   port 16 | family 8 | standing 8 | incarnation 32
+//! 3     id                                               id of the primary
+//! 4     tag bits                                         tag bits of the primary
+//! 5     weight 32 | threshold 32                         generation
+//! 6     generation                                       first cell 32 | length 16 | tier 8 | source 8
 //! ```
 //!
 //! The first three words of a head answer the narrow read. Every value of every field decodes to something well
@@ -130,7 +130,7 @@ impl Endpoint {
 
     /// 0 is asked first.
     pub fn with_tier(mut self, tier: u8) -> Self {
-        self.words[2] = self.words[2] & !(0xff << 32) | u64::from(tier) << 32;
+        self.words[2] = self.words[2] & !(0xff << 24) | u64::from(tier) << 24;
         self
     }
 
@@ -167,7 +167,7 @@ impl Endpoint {
     /// See [`Endpoint::with_tier`].
     #[inline(always)]
     pub fn tier(&self) -> u8 {
-        (self.words[2] >> 32) as u8
+        (self.words[2] >> 24) as u8
     }
 
     /// See [`Endpoint::with_zone`].
@@ -187,8 +187,23 @@ impl Endpoint {
         Endpoint { words }
     }
 
-    pub(crate) fn words_in(&self, generation: u64) -> Words {
+    /// Below it, of 32 random bits, this endpoint is picked by weight; else its alias.
+    #[inline(always)]
+    pub(crate) fn threshold(&self) -> u32 {
+        (self.words[5] >> 32) as u32
+    }
+
+    /// The place in the set to which it gives the rest of its picks.
+    #[inline(always)]
+    pub(crate) fn alias(&self) -> u16 {
+        (self.words[2] >> 32) as u16
+    }
+
+    /// As it lies in a set of this generation, with its line of the alias table.
+    pub(crate) fn words_in(&self, generation: u64, threshold: u32, alias: u16) -> Words {
         let mut words = self.words;
+        words[2] = words[2] & !(0xffff << 32) | u64::from(alias) << 32;
+        words[5] = words[5] & 0xffff_ffff | u64::from(threshold) << 32;
         words[6] = generation;
         words
     }
@@ -313,7 +328,7 @@ impl Head {
             self.generation,
             u64::from(self.first)
                 | u64::from(self.length) << 32
-                | (primary[2] >> 32 & 0xff) << 48
+                | (primary[2] >> 24 & 0xff) << 48
                 | u64::from(self.source) << 56,
         ]
     }
@@ -384,12 +399,17 @@ mod tests {
         let v4 = SocketAddr::from(([10, 1, 2, 3], 0x1234));
         let endpoint =
             Endpoint::new(v4).with_id(7).with_tags(9).with_weight(0xaabb).with_tier(5).with_zone(0x6677);
-        let words = [0x0a01_0203, 0, 0x6677_0005_0004_1234, 7, 9, 0xaabb, 11];
-        assert_eq!(endpoint.words_in(11), words);
-        assert_eq!(Endpoint::from_words(words).address().socket_addr(), v4);
+        let words = [0x0a01_0203, 0, 0x6677_0012_0504_1234, 7, 9, 0x8000_0000_0000_aabb, 11];
+        assert_eq!(endpoint.words_in(11, 0x8000_0000, 0x12), words);
+        let read = Endpoint::from_words(words);
+        assert_eq!(
+            (read.threshold(), read.alias(), read.tier(), read.zone()),
+            (0x8000_0000, 0x12, 5, 0x6677)
+        );
+        assert_eq!(read.address().socket_addr(), v4);
 
         let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 80));
-        assert_eq!(Endpoint::new(v6).words_in(0), [0x2001_0db8_0000_0000, 1, 0x6_0050, 0, 0, 1, 0]);
+        assert_eq!(Endpoint::new(v6).words_in(0, 0, 0), [0x2001_0db8_0000_0000, 1, 0x6_0050, 0, 0, 1, 0]);
 
         let head = Head {
             primary: Some(endpoint),

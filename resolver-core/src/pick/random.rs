@@ -61,6 +61,53 @@ impl Random {
     }
 }
 
+/// Picks any endpoint of a set, each as likely as its weight says. The publisher has made the alias table: a pick draws once,
+/// and reads one endpoint's line or two, however long the set.
+///
+/// ```
+/// # use resolver_core::{Capacity, Endpoint, Standing, Table, heap};
+/// use resolver_core::pick::Weighted;
+///
+/// # let memory = heap(Capacity::SMALL.lines());
+/// # let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+/// # let oms = writer.add("oms")?;
+/// # let set = [Endpoint::new("10.0.0.1:9000".parse()?).with_weight(0), Endpoint::new("10.0.0.2:9000".parse()?)];
+/// # writer.publish(oms, &set, Standing::FRESH, b"")?;
+/// let mut picker = Weighted::new(7);
+/// assert_eq!(picker.pick(&reader, oms)?.weight(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Weighted {
+    draws: Draws,
+}
+
+impl Weighted {
+    /// The same seed draws the same sequence: give each thread its own.
+    pub const fn new(seed: u64) -> Self {
+        Weighted { draws: Draws::new(seed) }
+    }
+
+    /// An endpoint by weight. One of weight 0 is picked only where every weight is 0.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free: at most 16 rounds of three cells.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::resolve`].
+    #[inline(always)]
+    pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
+        let bits = self.draws.next();
+        let fraction = (bits >> 32) as u32;
+        from_set(reader, handle, |set| {
+            let drawn = set.at(below(set.len(), bits))?;
+            if fraction < drawn.threshold() { Ok(drawn) } else { set.at(usize::from(drawn.alias())) }
+        })
+    }
+}
+
 /// Picks the less loaded of two different endpoints drawn at random: nearly as even as looking at all of them.
 ///
 /// ```
