@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::{Failure, output};
 
-/// How long to wait for a sign of life: five beats of the publisher.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for a sign of life: ten beats of the publisher, as a busy host may delay a few.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a set that changes under the reader is begun again.
 const ATTEMPTS: usize = 64;
 /// The first buffer for a set's text; it grows to what the set says.
@@ -83,7 +83,7 @@ impl Reading {
         self.liveness.poll(&reader, self.began.elapsed());
     }
 
-    /// Waits for one beat, as without it nobody can say FRESH. Gives up after a second.
+    /// Waits for one beat, as without it nobody can say FRESH. Gives up after two seconds.
     pub(crate) fn wait_for_beat(&mut self) {
         self.poll();
         while self.liveness.silence().is_none() && self.began.elapsed() < PATIENCE {
