@@ -1,6 +1,7 @@
 //! `resolver`: the agent of a host, the demo, and the tools that read what the agent publishes.
 
 mod agent;
+#[cfg(feature = "demo")]
 mod demo;
 mod get;
 mod list;
@@ -28,6 +29,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Show the whole path at work, with an embedded registry: churn, a reader, latencies, an oracle.
+    #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
     /// Watch the configured registries and publish to the host's segment, until SIGTERM or SIGINT.
     Agent(agent::AgentArgs),
@@ -64,6 +66,7 @@ enum Failure {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Agent(args) => agent::run(&args),
         Command::Get(args) => get::run(&args),

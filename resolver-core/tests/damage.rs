@@ -1,0 +1,128 @@
+//! A damaged or hostile table: wrong answers are possible, panics and endless walks are not.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use resolver_core::{Capacity, Endpoint, Handle, Line, Liveness, Name, ResolveError, Standing, Table, heap};
+
+const CAPACITY: Capacity = Capacity { services: 3, endpoints: 8, configs: 2, text_bytes: 64 };
+const LONG: &str = "a-name-that-does-not-fit-its-bucket";
+
+/// A live table's bytes.
+fn live() -> Vec<u64> {
+    let memory = heap(CAPACITY.lines());
+    let (mut writer, _) = Table::create(&memory, &CAPACITY, 3).expect("it fits").split();
+    for (name, size) in [("oms", 3u16), (LONG, 1), ("risk", 2)] {
+        let handle = writer.add(name).expect("there is room");
+        let set: Vec<Endpoint> =
+            (1..=size).map(|port| Endpoint::new(SocketAddr::from(([10, 0, 0, 1], port)))).collect();
+        writer.publish(handle, &set, Standing::FRESH, b"{\"id\":1}").expect("there is room");
+    }
+    writer.remove("risk");
+    // SAFETY: lines are plain words of 8 bytes without padding, and nobody writes to them meanwhile.
+    let words = unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<u64>(), memory.len() * 8) };
+    words.to_vec()
+}
+
+fn lines(words: &[u64]) -> Box<[Line]> {
+    let memory = heap(words.len() / 8);
+    // SAFETY: as above; the table is not shared yet.
+    unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), memory.as_ptr() as *mut u64, words.len()) };
+    memory
+}
+
+/// Asks everything there is to ask.
+fn read_all(memory: &[Line]) -> bool {
+    let Ok(reader) = Table::open(memory) else { return false };
+    let mut handles = vec![Handle::from_bits(0), Handle::from_bits(u64::MAX)];
+    reader.for_each(|name, handle| {
+        let _ = (reader.service(name), reader.resolve_name(&Name::new(name)));
+        handles.push(handle);
+        true
+    });
+    handles.extend(["oms", "risk", LONG].iter().filter_map(|name| reader.service(name)));
+    // Whatever the heads say now, with the incarnation that they say it for.
+    handles.extend(
+        (0..4).flat_map(|slot| (1..8).map(move |incarnation| Handle::from_bits(slot | incarnation << 32))),
+    );
+    let mut text = [0; 300];
+    let mut liveness = Liveness::new();
+    for second in 0..2 {
+        liveness.poll(&reader, Duration::from_secs(second));
+    }
+    for handle in &handles {
+        let resolved = reader.resolve(*handle);
+        let _ = format!("{resolved:?}");
+        let _ = (reader.resolve_address(*handle), reader.standing(*handle), reader.text(*handle, &mut text));
+        let _ = (reader.cached(*handle).resolve(), reader.resolve_fresh(*handle, Duration::MAX, &liveness));
+        if let Ok(set) = reader.set(*handle) {
+            let _ = set.into_iter().map(|endpoint| format!("{endpoint:?}")).count();
+        }
+    }
+    let mut all = vec![Err(ResolveError::Busy); handles.len()];
+    let _ = reader.together(&handles, &mut all);
+    for number in 0..=255 {
+        let mut name = [0; 24];
+        let _ = reader.source(number).map(|source| (source.name(&mut name).len(), source.age_at_beat()));
+    }
+    true
+}
+
+/// A new writer on a damaged table: refused, or it goes on.
+fn take_over(memory: &[Line]) {
+    // SAFETY: nobody else writes to this memory.
+    let Ok(mut writer) = (unsafe { Table::take_over(memory) }) else { return };
+    for name in ["oms", LONG, "new", "another"] {
+        if let Ok(handle) = writer.add(name) {
+            let endpoint = Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 1)));
+            let _ = writer.publish(handle, &[endpoint; 3], Standing::FRESH, b"text");
+            let _ = writer.publish(handle, &[], Standing::FRESH, b"");
+        }
+        writer.remove(name);
+    }
+    writer.beat(&[]);
+}
+
+#[test]
+fn the_undamaged_table_can_be_read() {
+    assert!(read_all(&lines(&live())));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Some words differ, by a bit or wholly. The header's first line is spared in half of the cases: its checksum would
+    /// end nearly all of them at once.
+    #[test]
+    fn damage_never_panics_a_reader(
+        spare in any::<bool>(),
+        damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u64>(), 0u32..80), 1..40),
+    ) {
+        let mut words = live();
+        for (place, value, bit) in damage {
+            let place = place.index(words.len());
+            if spare && place < 8 {
+                continue;
+            }
+            words[place] = if bit < 64 { words[place] ^ 1 << bit } else { value };
+        }
+        let memory = lines(&words);
+        let opened = read_all(&memory);
+        prop_assert!(opened || !spare);
+        take_over(&memory);
+    }
+
+    /// Every word that a reader follows, in turn: heads and the directory.
+    #[test]
+    fn damaged_heads_and_names_never_panic(section in 0usize..2, word in 0usize..64, value in any::<u64>()) {
+        let mut words = live();
+        // Heads come after the header's 64 lines; the directory after 64 + 2 cell sections.
+        let start = if section == 0 { 64 * 8 } else { (64 + 2 * (3 + 32 + 2 + 64)) * 8 };
+        prop_assert!(start + word < words.len());
+        words[start + word] = value;
+        let memory = lines(&words);
+        prop_assert!(read_all(&memory));
+        take_over(&memory);
+    }
+}
