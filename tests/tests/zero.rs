@@ -1,0 +1,119 @@
+//! What the hot path does not do: allocate, call the system, write to shared memory. Each is shown with a control that
+//! does it, and is seen.
+
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use resolver_core::pick::{PowerOfTwo, Random, Rendezvous, RoundRobin, Weighted};
+use resolver_core::{Capacity, Endpoint, Handle, Name, OwnedSegment, Segment, Standing, Writer};
+
+fn endpoints(count: u16) -> Vec<Endpoint> {
+    let endpoint = |port| Endpoint::new(([10, 0, 0, 1], 9000 + port).into()).with_weight(u32::from(port) + 1);
+    (0..count).map(endpoint).collect()
+}
+
+/// Publishes without pause until told to stop.
+fn churn(writer: &mut Writer<'_>, handle: Handle, stop: &AtomicBool) -> u64 {
+    let sets = [endpoints(3), endpoints(8)];
+    let mut publications = 0;
+    while !stop.load(Ordering::Relaxed) {
+        for set in &sets {
+            writer.publish(handle, set, Standing::FRESH, b"").expect("there is room");
+            publications += 1;
+        }
+    }
+    publications
+}
+
+/// Runs `read` on a segment of one service, `oms`, that changes all the while. Gives the publications as well.
+fn under_churn<T>(read: impl FnOnce(&std::path::Path) -> T) -> (T, u64) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("main.seg");
+    let mut segment = OwnedSegment::acquire(&path, &Capacity::SMALL).expect("the segment");
+    let mut writer = segment.writer().expect("the writer");
+    let handle = writer.add("oms").expect("there is room");
+    writer.publish(handle, &endpoints(3), Standing::FRESH, b"").expect("there is room");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| churn(&mut writer, handle, &stop));
+        let seen = read(&path);
+        stop.store(true, Ordering::Relaxed);
+        (seen, publisher.join().expect("the writer does not panic"))
+    })
+}
+
+/// Everything that a router may call between two orders.
+fn everything(segment: &Segment) -> usize {
+    let reader = segment.reader();
+    let oms = reader.find(&Name::new("oms")).expect("it is published");
+    let mut cached = reader.cached(oms);
+    let (mut round, mut random, mut two, mut weighted) =
+        (RoundRobin::new(), Random::new(1), PowerOfTwo::new(2), Weighted::new(3));
+    let mut answers = 0;
+    for key in 0..20_000 {
+        answers += usize::from(black_box(reader.resolve(oms)).is_ok());
+        answers += usize::from(black_box(reader.resolve_address(oms)).is_ok());
+        answers += usize::from(black_box(reader.resolve_name(&Name::new("oms"))).is_ok());
+        answers += usize::from(black_box(cached.resolve()).is_ok());
+        answers += usize::from(black_box(round.pick(&reader, oms)).is_ok());
+        answers += usize::from(black_box(random.pick(&reader, oms)).is_ok());
+        answers += usize::from(black_box(weighted.pick(&reader, oms)).is_ok());
+        answers += usize::from(black_box(two.pick(&reader, oms, |endpoint| endpoint.id())).is_ok());
+        answers += usize::from(black_box(Rendezvous::pick(&reader, oms, key)).is_ok());
+        answers += reader.set(oms).map_or(0, |set| set.into_iter().flatten().count());
+    }
+    answers
+}
+
+#[test]
+fn nothing_is_allocated() {
+    let planted = allocation_counter::measure(|| {
+        black_box(Box::new(1));
+    });
+    assert_eq!(planted.count_total, 1, "the counter counts");
+    under_churn(|path| {
+        let segment = Segment::open(path).expect("the segment");
+        let mut answers = 0;
+        let counted = allocation_counter::measure(|| answers = everything(&segment));
+        assert!(answers > 100_000, "{answers} answers");
+        assert_eq!(counted.count_total, 0);
+    });
+}
+
+#[test]
+fn no_system_call_is_made() {
+    let sealed = |more: &[&str]| {
+        under_churn(|path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sealed"));
+            command.arg(path).args(["oms", "1000"]).args(more);
+            let output = command.output().expect("it runs");
+            String::from_utf8(output.stdout).expect("text")
+        })
+    };
+    let (said, publications) = sealed(&[]);
+    let resolves =
+        said.strip_prefix("sealed: ").and_then(|said| said.split_whitespace().next()?.parse::<u64>().ok());
+    let resolves = resolves.unwrap_or_else(|| panic!("it said {said:?}"));
+    assert!(resolves > 100_000 && publications > 1_000, "{resolves} resolves, {publications} publications");
+    eprintln!("{resolves} resolves without a system call, under {publications} publications");
+    assert_eq!(sealed(&["--plant"]).0.trim(), "sealed: killed", "a planted call is seen");
+}
+
+/// Readers map the file without write permission; what maps it is the kernel's to say.
+#[test]
+fn nothing_is_written() {
+    under_churn(|path| {
+        let segment = Segment::open(path).expect("the segment");
+        assert!(everything(&segment) > 100_000);
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("the kernel tells");
+        let name = path.to_str().expect("text");
+        let modes: Vec<&str> = maps
+            .lines()
+            .filter(|line| line.ends_with(name))
+            .filter_map(|line| line.split_whitespace().nth(1))
+            .collect();
+        // The writer's own mapping is in this process too.
+        assert!(modes.contains(&"r--s") && modes.contains(&"rw-s"), "{modes:?}");
+    });
+}
