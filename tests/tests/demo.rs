@@ -76,7 +76,8 @@ fn no_time_at_all_is_a_mistake_of_the_caller() {
 
 #[test]
 fn it_shows_itself_and_an_interrupt_ends_it_with_the_summary() {
-    let demo = Host::new().start(&["demo", "--seconds", "600"]);
+    let host = Host::new();
+    let demo = host.start(&["demo", "--seconds", "600"]);
     eventually(Duration::from_secs(20), "it shows its second second", || demo.stdout().contains("\n   2 s"));
     let began = Instant::now();
     demo.signal(Signal::INT);

@@ -10,7 +10,7 @@ use super::lookups::{BATCH, Findings};
 use super::oracle::SERVICES;
 
 /// Every figure of a run, with its unit in its name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     /// How long the reader read.
     pub(crate) seconds: f64,
@@ -54,7 +54,7 @@ pub(crate) struct Summary {
     pub(crate) services_in_step: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Latency {
     p50: u64,
     p99: u64,
@@ -286,6 +286,34 @@ mod tests {
     fn numbers_are_grouped() {
         assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1000, 12_345_678].map(grouped)[..]);
         assert_eq!((short(9_999_999), short(295_600_000)), ("9,999,999".into(), "295 million".into()));
+    }
+
+    #[test]
+    fn each_thing_that_must_not_be_is_a_fault() {
+        let good = || Summary {
+            services: SERVICES,
+            services_in_step: SERVICES,
+            lookups: 1,
+            changes_applied: 1,
+            changes_seen: 1,
+            planted_allocations_counted: 1,
+            ..Summary::default()
+        };
+        assert!(good().faults().is_empty());
+        let bad = [
+            Summary { torn_reads: 1, ..good() },
+            Summary { back_in_time: 1, ..good() },
+            Summary { lost_names: 1, ..good() },
+            Summary { allocations: 1, ..good() },
+            Summary { planted_allocations_counted: 0, ..good() },
+            Summary { lookups: 0, ..good() },
+            Summary { changes_applied: 0, ..good() },
+            Summary { changes_seen: 0, ..good() },
+            Summary { services_in_step: 15, ..good() },
+        ];
+        for summary in bad {
+            assert_eq!(summary.faults().len(), 1, "{summary:?}");
+        }
     }
 
     fn of(values: &[u64]) -> Histogram<u64> {
