@@ -56,7 +56,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         let json = serde_json::to_string(&summary).map_err(|error| output::fail(Failure::Failed, error))?;
         output::line(json)?;
     } else {
-        output::line(format_args!("\n{}\n", summary.text()))?;
+        output::line(format_args!("\n{}", summary.text()))?;
     }
     match summary.faults() {
         faults if faults.is_empty() => Ok(()),

@@ -56,6 +56,11 @@ impl Host {
         Host { binary, segment: scratch::in_memory(), dir: scratch::on_disk() }
     }
 
+    /// The program that its commands run.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Where its segment is, once an agent has made it.
     pub fn segment(&self) -> PathBuf {
         self.segment.path().join("main.seg")

@@ -16,6 +16,7 @@ const SINGLES: usize = 16;
 /// The histograms' range in ns, and two significant digits: every ns up to 255 is told apart.
 const LONGEST: u64 = 60_000_000_000;
 const DIGITS: u8 = 2;
+const BATCH_DIGITS: u8 = 3;
 
 /// What the reader has done so far, for those who watch it. It stores a few words here once a round.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub(crate) struct Findings {
     /// Lookups in batches, which are timed as a whole and whose answers go unread.
     pub(crate) batched: u64,
     pub(crate) batched_ns: u64,
+    /// What each batch took, in ns.
+    pub(crate) batches: Histogram<u64>,
     /// One lookup between two reads of the clock, in ns.
     pub(crate) single: Histogram<u64>,
     /// Nothing between two reads of the clock, each right before one of the above.
@@ -63,6 +66,7 @@ pub(crate) fn run(
             elapsed: Duration::ZERO,
             batched: 0,
             batched_ns: 0,
+            batches: Histogram::new_with_bounds(1, LONGEST, BATCH_DIGITS)?,
             single: histogram()?,
             nothing: histogram()?,
             tally: Tally::default(),
@@ -105,10 +109,15 @@ impl Lookups<'_, '_> {
         for _ in 0..BATCH / SERVICES {
             for handle in self.handles {
                 // Whatever a caller may do with an answer, it has all of it.
-                let _ = black_box(reader.resolve(*handle));
+                // What a router takes of an answer: where to send, and which of its sessions that is.
+                if let Ok(resolved) = reader.resolve(*handle) {
+                    black_box((resolved.address(), resolved.id()));
+                }
             }
         }
-        self.findings.batched_ns += nanoseconds(start);
+        let took = nanoseconds(start);
+        self.findings.batches.saturating_record(took);
+        self.findings.batched_ns += took;
         self.findings.batched += BATCH as u64;
         self.findings.lookups += BATCH as u64;
     }

@@ -10,7 +10,7 @@ use super::lookups::{BATCH, Findings};
 use super::oracle::SERVICES;
 
 /// Every figure of a run, with its unit in its name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     /// How long the reader read.
     pub(crate) seconds: f64,
@@ -20,8 +20,10 @@ pub(crate) struct Summary {
     pub(crate) lookups: u64,
     /// All lookups over all the time, with the oracle's work and the clock's in it.
     pub(crate) reads_per_second: u64,
-    /// Of the lookups in batches.
+    /// Of all lookups in batches, with whatever interrupted them.
     pub(crate) resolve_ns_mean_batched: f64,
+    /// In the median batch, which hardly anything interrupted.
+    pub(crate) resolve_ns_median_batch: f64,
     pub(crate) batched_lookups: u64,
     pub(crate) batch_lookups: usize,
     /// One lookup between two reads of the clock, less what two reads cost.
@@ -52,7 +54,7 @@ pub(crate) struct Summary {
     pub(crate) services_in_step: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Latency {
     p50: u64,
     p99: u64,
@@ -60,6 +62,8 @@ pub(crate) struct Latency {
     max: u64,
     samples: u64,
     clock_overhead_subtracted_ns: u64,
+    /// The clock's own step, as the differences show it; 1 where it is too fine to tell.
+    clock_step_ns: u64,
 }
 
 /// What happened on the publishing side during a run.
@@ -74,7 +78,6 @@ pub(crate) struct Published {
 impl Summary {
     pub(crate) fn new(cores: Cores, found: &Findings, published: Published) -> Self {
         let seconds = found.elapsed.as_secs_f64();
-        let overhead = found.nothing.value_at_quantile(0.5);
         let tally = found.tally;
         Summary {
             seconds: (seconds * 1e3).round() / 1e3,
@@ -84,10 +87,11 @@ impl Summary {
             lookups: found.lookups,
             reads_per_second: (found.lookups as f64 / seconds) as u64,
             resolve_ns_mean_batched: mean(found.batched_ns, found.batched),
+            resolve_ns_median_batch: mean(found.batches.value_at_quantile(0.5), BATCH as u64),
             batched_lookups: found.batched,
             batch_lookups: BATCH,
-            latency_ns: Latency::of(&found.single, overhead),
-            clock_alone_ns: Latency::of(&found.nothing, overhead),
+            latency_ns: Latency::of(&found.single, &found.nothing),
+            clock_alone_ns: Latency::of(&found.nothing, &found.nothing),
             registry_changes: published.registry_changes,
             changes_applied: published.sets,
             publications: published.batches,
@@ -143,19 +147,23 @@ impl Summary {
     pub(crate) fn text(&self) -> String {
         let count = |value: u64| format!("{:>15}", grouped(value));
         let (single, alone) = (&self.latency_ns, &self.clock_alone_ns);
-        let lines = [
+        let mut lines = vec![
             format!("after {:.1} s", self.seconds),
             String::new(),
             format!(
-                "  lookups        {}  {} a second by one thread, the checks' and the clock's time included",
+                "  lookups        {}  {} a second by one thread, its checks and clock reads included",
                 count(self.lookups),
                 short(self.reads_per_second)
             ),
             format!(
-                "  resolve(), mean{:>12.2} ns  over batches of {} on {} services, one pair of clock reads a batch",
+                "  ns/resolve     {:>15.2}  in the median batch; mean {:.2}. A batch is {} lookups between two",
+                self.resolve_ns_median_batch,
                 self.resolve_ns_mean_batched,
-                grouped(self.batch_lookups as u64),
-                self.services
+                grouped(self.batch_lookups as u64)
+            ),
+            format!(
+                "{:34}clock reads, over {} services; they overlap in the core, as yours would",
+                "", self.services
             ),
             format!("  registry       {}  changes", count(self.registry_changes)),
             format!(
@@ -163,20 +171,31 @@ impl Summary {
                 count(self.changes_applied),
                 grouped(self.publications)
             ),
-            format!("  reader         {}  of them seen", count(self.changes_seen)),
+            format!(
+                "  reader         {}  of them seen, before another took their place",
+                count(self.changes_seen)
+            ),
             String::new(),
             "  latency, ns            p50       p99     p99.9         max       samples".into(),
             format!("    one resolve(){}", single.row()),
             format!("    clock alone  {}", alone.row()),
             format!(
-                "    Between two reads of the clock, less {} ns: the median of two reads with nothing between, taken by\n    \
-                 turns. Whole ns; 0 is less than can be told from the clock. What \"clock alone\" shows too is the\n    \
-                 machine (interrupts, other programs), not the table.",
+                "    One call between two clock reads, less {} ns: the median of two reads with nothing between,",
                 single.clock_overhead_subtracted_ns
             ),
+            "    taken by turns. What \"clock alone\" shows too is the machine (interrupts, other programs)."
+                .into(),
+        ];
+        if single.clock_step_ns > 1 {
+            lines.push(format!(
+                "    This machine's clock steps by {} ns: no single time is finer than that, batches are.",
+                single.clock_step_ns
+            ));
+        }
+        lines.extend([
             String::new(),
             format!(
-                "  torn reads     {}  in {} records checked: each field must fit the id",
+                "  torn reads     {}  in {} records checked (every lookup outside the timed batches, and sets)",
                 count(self.torn_reads),
                 grouped(self.records_checked)
             ),
@@ -190,13 +209,15 @@ impl Summary {
                 "  in step        {:>15}  services, when the registry came to rest",
                 format!("{} of {}", self.services_in_step, self.services)
             ),
-        ];
+        ]);
         lines.join("\n")
     }
 }
 
 impl Latency {
-    fn of(histogram: &Histogram<u64>, overhead: u64) -> Self {
+    /// `nothing` are the differences of two reads with nothing between.
+    fn of(histogram: &Histogram<u64>, nothing: &Histogram<u64>) -> Self {
+        let overhead = nothing.value_at_quantile(0.5);
         let at = |quantile| histogram.value_at_quantile(quantile).saturating_sub(overhead);
         Latency {
             p50: at(0.5),
@@ -205,6 +226,7 @@ impl Latency {
             max: histogram.max().saturating_sub(overhead),
             samples: histogram.len(),
             clock_overhead_subtracted_ns: overhead,
+            clock_step_ns: step(nothing),
         }
     }
 
@@ -218,6 +240,19 @@ impl Latency {
         }
         row
     }
+}
+
+/// The step of a clock, by the differences that it gave: the least distance between those that are frequent. Two next
+/// to each other are one that was rounded to whole ns; where there are three, the clock is finer than that.
+fn step(differences: &Histogram<u64>) -> u64 {
+    let frequent = differences.iter_recorded().filter(|at| at.count_at_value() > differences.len() / 10_000);
+    let frequent: Vec<u64> = frequent.map(|at| at.value_iterated_to()).collect();
+    if frequent.windows(3).any(|near| near[2] - near[0] == 2) {
+        return 1;
+    }
+    let steps: Vec<u64> =
+        frequent.iter().copied().filter(|ns| !frequent.contains(&ns.wrapping_sub(1))).collect();
+    steps.windows(2).map(|near| near[1] - near[0]).min().unwrap_or(1)
 }
 
 /// Nanoseconds for each of `count`, to three digits; 0 where there is none.
@@ -254,11 +289,52 @@ mod tests {
     }
 
     #[test]
+    fn each_thing_that_must_not_be_is_a_fault() {
+        let good = || Summary {
+            services: SERVICES,
+            services_in_step: SERVICES,
+            lookups: 1,
+            changes_applied: 1,
+            changes_seen: 1,
+            planted_allocations_counted: 1,
+            ..Summary::default()
+        };
+        assert!(good().faults().is_empty());
+        let bad = [
+            Summary { torn_reads: 1, ..good() },
+            Summary { back_in_time: 1, ..good() },
+            Summary { lost_names: 1, ..good() },
+            Summary { allocations: 1, ..good() },
+            Summary { planted_allocations_counted: 0, ..good() },
+            Summary { lookups: 0, ..good() },
+            Summary { changes_applied: 0, ..good() },
+            Summary { changes_seen: 0, ..good() },
+            Summary { services_in_step: 15, ..good() },
+        ];
+        for summary in bad {
+            assert_eq!(summary.faults().len(), 1, "{summary:?}");
+        }
+    }
+
+    fn of(values: &[u64]) -> Histogram<u64> {
+        let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 2).expect("good bounds");
+        values.iter().for_each(|ns| histogram.saturating_record(*ns));
+        histogram
+    }
+
+    #[test]
     fn what_the_clock_costs_is_subtracted() {
-        let mut histogram = Histogram::<u64>::new_with_bounds(1, 1_000_000, 2).expect("good bounds");
-        (20..=119).for_each(|ns| histogram.saturating_record(ns));
-        let latency = Latency::of(&histogram, 30);
+        let histogram = of(&(20..=119).collect::<Vec<_>>());
+        let latency = Latency::of(&histogram, &of(&[30, 30, 30, 31]));
         assert_eq!((latency.p50, latency.p99, latency.max, latency.samples), (39, 88, 89, 100));
-        assert_eq!(Latency::of(&histogram, 1000).max, 0);
+        assert_eq!(Latency::of(&histogram, &of(&[1000])).max, 0);
+    }
+
+    #[test]
+    fn the_clocks_step_shows_in_the_differences() {
+        assert_eq!(step(&of(&[20, 21, 30, 31, 40])), 10);
+        assert_eq!(step(&of(&[41, 42, 83])), 42);
+        assert_eq!(step(&of(&[20, 21, 22, 30])), 1);
+        assert_eq!(step(&of(&[25])), 1);
     }
 }
