@@ -137,7 +137,9 @@ impl Reading {
             state if !live => (state.name(), "silent"),
             state => (state.name(), reason.name()),
         };
-        let status = reader.source(source).filter(|_| generation > 0);
+        // What was never published is from no source yet.
+        let published = state != State::Never.name();
+        let status = reader.source(source).filter(|_| published);
         Ok(Some(Service {
             service: name.to_owned(),
             state,
@@ -146,7 +148,11 @@ impl Reading {
             endpoint: endpoints.first().cloned(),
             endpoints,
             source: status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned()),
-            age_ms: self.liveness.age(source).and_then(|age| u64::try_from(age.as_millis()).ok()),
+            age_ms: self
+                .liveness
+                .age(source)
+                .filter(|_| published)
+                .and_then(|age| u64::try_from(age.as_millis()).ok()),
         }))
     }
 }

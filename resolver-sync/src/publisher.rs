@@ -91,23 +91,28 @@ impl<'t> Publisher<'t> {
         }
         for name in shelf.names() {
             let left = shelf.left_by_predecessor(&name);
-            let owner = sources.iter().position(|source| source.name() == left.source);
             let viewed = views.iter().find(|view| view.name == name);
+            // A view keeps its name, its handle and its last good set, even if another source stood behind it before.
             let wanted = match viewed {
-                Some(view) => owner.is_none_or(|owner| sources[owner].name() == view.source),
-                None => views.is_empty() && owner.is_some(),
+                Some(view) => Some(view.source.as_str()),
+                None => views.is_empty().then_some(left.source.as_str()),
             };
-            if !wanted {
-                tracing::info!(
-                    name,
-                    source = left.source,
-                    "no source or view has this name any more; it leaves the table"
-                );
-                shelf.remove(&name);
-            } else if let Some(owner) = owner {
-                let service = viewed.map_or(name.as_str(), |view| view.service.as_str());
-                shelf.inherit(&name, owner as u8, left.primary());
-                sources[owner].inherit(service, left.endpoints);
+            match sources.iter().position(|source| wanted == Some(source.name())) {
+                None => {
+                    tracing::info!(
+                        name,
+                        source = left.source,
+                        "no source or view has this name any more; it leaves the table"
+                    );
+                    shelf.remove(&name);
+                }
+                // Reserved, and never published.
+                Some(_) if left.source.is_empty() => {}
+                Some(owner) => {
+                    let service = viewed.map_or(name.as_str(), |view| view.service.as_str());
+                    shelf.inherit(&name, owner as u8, left.primary());
+                    sources[owner].inherit(service, left.endpoints);
+                }
             }
         }
         Publisher { shelf, sources, views, patience, confirming: FuturesUnordered::new() }

@@ -36,6 +36,7 @@
 mod address;
 mod consul;
 mod etcd;
+mod follower;
 mod http;
 mod process;
 mod resolver;
@@ -45,6 +46,7 @@ mod wait;
 
 pub use consul::{Consul, ConsulOptions, MASTER_TOKEN};
 pub use etcd::{Etcd, EtcdOptions};
+pub use follower::{Follower, Place};
 pub use http::{Answer, request};
 pub use process::{Process, is_alive};
 pub use resolver::{Host, Ran};

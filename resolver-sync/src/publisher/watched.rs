@@ -9,7 +9,7 @@ use resolver_core::{Reason, SourceBeat, State};
 use tokio::task::JoinHandle;
 
 use crate::guard::{Guard, Verdict};
-use crate::record::ServiceSet;
+use crate::record::{Rejected, ServiceSet};
 use crate::source::{Fault, Feed, Report, Source};
 
 pub(super) struct Watched {
@@ -33,7 +33,8 @@ pub(super) struct Watched {
 #[derive(Default)]
 struct Service {
     guard: Guard,
-    rejected: usize,
+    /// As last reported, so that each record is named once.
+    rejected: Vec<Rejected>,
 }
 
 impl Watched {
@@ -94,13 +95,11 @@ impl Watched {
         for (name, set) in report.services {
             self.revision = self.revision.max(set.revision);
             let service = self.services.entry(name.clone()).or_default();
-            if service.rejected != set.rejected.len() {
-                service.rejected = set.rejected.len();
-                for rejected in &set.rejected {
-                    let (source, id) = (&self.name, &rejected.id);
-                    tracing::warn!(source, service = name, id = ?id, "a record is left out: {}", rejected.why);
-                }
+            for rejected in set.rejected.iter().filter(|rejected| !service.rejected.contains(rejected)) {
+                let (source, id) = (&self.name, &rejected.id);
+                tracing::warn!(source, service = name, id = ?id, "a record is left out: {}", rejected.why);
             }
+            service.rejected.clone_from(&set.rejected);
             let verdict = service.guard.offer(set);
             self.note(&name, &verdict);
             verdicts.push((name, verdict));
@@ -209,7 +208,7 @@ impl Watched {
     }
 
     pub(super) fn beat(&self, now: Instant) -> SourceBeat<'_> {
-        let rejected: usize = self.services.values().map(|service| service.rejected).sum();
+        let rejected: usize = self.services.values().map(|service| service.rejected.len()).sum();
         SourceBeat {
             name: &self.name,
             age: self.alive_at.map(|at| now.saturating_duration_since(at)),
