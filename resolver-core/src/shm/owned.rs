@@ -102,6 +102,11 @@ impl OwnedSegment {
         Ok(Reader::new(self.mapping.view().map_err(|error| self.damaged(error))?))
     }
 
+    /// Whether the path still leads to this segment; see [`SegmentWatch::is_current`].
+    pub fn is_current(&self) -> bool {
+        self.watch().is_current()
+    }
+
     /// What tells whether the path still leads to this segment; apart from it, as the writer borrows it whole.
     pub fn watch(&self) -> SegmentWatch {
         SegmentWatch { path: self.path.clone(), identity: self.identity }
