@@ -76,7 +76,8 @@ struct Confirmed {
 
 impl<'t> Publisher<'t> {
     /// A publisher to this table. Whatever a predecessor published there stands, as stale, until its source speaks; names
-    /// that no source or view has any more leave the table.
+    /// that no source or view has any more leave the table. What only `catalog` knows, from a table that this one
+    /// supersedes, is published again, as stale: the registry may be out of reach just now.
     pub fn new(
         writer: Writer<'t>,
         sources: Vec<Rc<dyn Source>>,
@@ -87,7 +88,10 @@ impl<'t> Publisher<'t> {
         let mut sources: Vec<Watched> = sources.into_iter().map(Watched::new).collect();
         let mut shelf = Shelf::new(writer, catalog);
         for view in &views {
-            shelf.reserve(&view.name);
+            if let Some(source) = sources.iter().position(|source| source.name() == view.source) {
+                shelf.reserve(&view.name, source as u8);
+                sources[source].expect(&view.service);
+            }
         }
         for name in shelf.names() {
             let left = shelf.left_by_predecessor(&name);
@@ -115,7 +119,24 @@ impl<'t> Publisher<'t> {
                 }
             }
         }
-        Publisher { shelf, sources, views, patience, confirming: FuturesUnordered::new() }
+        let mut publisher =
+            Publisher { shelf, sources, views, patience, confirming: FuturesUnordered::new() };
+        publisher.restore();
+        publisher
+    }
+
+    fn restore(&mut self) {
+        for (name, source, set) in self.shelf.superseded() {
+            let view = match self.views.iter().find(|view| view.name == name) {
+                Some(view) => view.clone(),
+                None => View::of_service(&source, &name),
+            };
+            let Some(index) = self.sources.iter().position(|source| source.name() == view.source) else {
+                continue;
+            };
+            let endpoints = self.shelf.restore(&view, &set, index as u8);
+            self.sources[index].inherit(&view.service, endpoints);
+        }
     }
 
     /// Starts the sources on the current [`LocalSet`](tokio::task::LocalSet), and publishes until `stop` ends or

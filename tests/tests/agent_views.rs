@@ -20,9 +20,10 @@ fn ids(got: &Ran) -> Vec<String> {
 
 /// A host with a file source; the test writes the file.
 struct Files {
-    host: Host,
-    file: PathBuf,
     agent: Process,
+    file: PathBuf,
+    // Dropped after the processes that write there: fields drop in their order.
+    host: Host,
 }
 
 impl Files {
@@ -252,4 +253,20 @@ fn a_view_keeps_its_handle_and_its_set_when_another_source_is_put_behind_it() {
     assert_eq!(host.get("oms").json()["source"], "new.json");
     follower.assert_whole();
     assert_eq!((follower.since(&before, "gone"), follower.since(&before, "empty")), (0, 0));
+}
+
+#[test]
+fn a_view_whose_registry_was_never_reached_says_so() {
+    let host = Host::new();
+    // Nobody listens on this port.
+    let _agent = host.agent(
+        "[sync]\nstale_after_ms = 1000\n\
+         [[source]]\nname = \"consul\"\nkind = \"consul\"\naddress = \"127.0.0.1:1\"\n\
+         [[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = [\"http://127.0.0.1:1\"]\n\
+         [[view]]\nname = \"one\"\nsource = \"consul\"\n[[view]]\nname = \"two\"\nsource = \"etcd\"\n",
+    );
+    for view in ["one", "two"] {
+        let got = host.until(view, "says why", SOON, |got| got.json()["reason"] == "unreachable");
+        assert_eq!((got.code, &got.json()["state"]), (Some(4), &json!("NEVER")));
+    }
 }

@@ -39,10 +39,14 @@ impl<'t> Shelf<'t> {
         Shelf { writer, catalog, places: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
-    /// Enters a name, so that readers can take its handle before the first publication.
-    pub(super) fn reserve(&mut self, name: &str) {
-        if let Err(error) = self.writer.add(name) {
-            self.refuse(name, &error.to_string());
+    /// Enters a name, so that readers can take its handle before the first publication, and see why there is none.
+    pub(super) fn reserve(&mut self, name: &str, source: u8) {
+        match self.writer.add(name) {
+            Ok(handle) => {
+                let standing = (State::Never, Reason::None);
+                self.places.insert(name.into(), Place { handle, source, standing, primary: None });
+            }
+            Err(error) => self.refuse(name, &error.to_string()),
         }
     }
 
@@ -78,6 +82,25 @@ impl<'t> Shelf<'t> {
         if self.writer.mark(handle, standing.0, standing.1).is_ok() {
             self.places.insert(name.into(), Place { handle, source, standing, primary });
         }
+    }
+
+    /// What the catalogue has from a table before this one: names, sources and sets.
+    pub(super) fn superseded(&self) -> Vec<(String, String, ServiceSet)> {
+        let stands =
+            |name: &String| self.places.get(name).is_some_and(|place| place.standing.0 != State::Never);
+        let names = self.catalog.names().into_iter().filter(|name| !stands(name));
+        let known = |name: String| {
+            let entry = self.catalog.get(&name)?;
+            Some((name, entry.source.clone(), entry.set.clone()))
+        };
+        names.filter_map(known).collect()
+    }
+
+    /// Publishes a set from a table before this one, as stale; gives where its instances are.
+    pub(super) fn restore(&mut self, view: &View, set: &ServiceSet, source: u8) -> Vec<SocketAddr> {
+        let standing = (State::Stale, Reason::Restored);
+        self.publish(vec![Publication { view: view.clone(), set, standing, source }]);
+        set.instances.iter().map(|instance| SocketAddr::new(instance.address, instance.port)).collect()
     }
 
     pub(super) fn remove(&mut self, name: &str) {

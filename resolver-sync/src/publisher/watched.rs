@@ -17,6 +17,8 @@ pub(super) struct Watched {
     name: String,
     feed: Feed,
     services: BTreeMap<String, Service>,
+    /// Services of views, whether or not the source has spoken of them.
+    expected: BTreeSet<String>,
     alive_at: Option<Instant>,
     lost: Option<Fault>,
     revision: u64,
@@ -44,6 +46,7 @@ impl Watched {
             source,
             feed: Feed::default(),
             services: BTreeMap::new(),
+            expected: BTreeSet::new(),
             alive_at: None,
             lost: None,
             revision: 0,
@@ -71,6 +74,11 @@ impl Watched {
         let (source, feed) = (self.source(), self.feed.clone());
         let known = self.services.keys().cloned().collect();
         tokio::task::spawn_local(async move { source.watch(known, &feed).await })
+    }
+
+    /// A view asks for this service.
+    pub(super) fn expect(&mut self, service: &str) {
+        self.expected.insert(service.to_owned());
     }
 
     pub(super) fn inherit(&mut self, service: &str, endpoints: Vec<SocketAddr>) {
@@ -202,7 +210,7 @@ impl Watched {
         let whole = self.whole(now, stale_after);
         let changed = std::mem::take(&mut self.changed);
         if self.stood.replace(whole) != Some(whole) {
-            return Some(self.services.keys().cloned().collect());
+            return Some(self.expected.iter().chain(self.services.keys()).cloned().collect());
         }
         (!changed.is_empty()).then(|| changed.into_iter().collect())
     }
