@@ -36,6 +36,13 @@ impl Address {
         Address { words }
     }
 
+    /// The three words as they lie in the table: for bindings, and to consume an answer whole. What lies where is the
+    /// layout's, and changes with [`LAYOUT_VERSION`](crate::LAYOUT_VERSION).
+    #[inline(always)]
+    pub fn to_words(&self) -> [u64; 3] {
+        self.words
+    }
+
     fn encode(address: SocketAddr) -> [u64; 3] {
         let port = u64::from(address.port());
         match address.ip() {
@@ -216,6 +223,12 @@ impl Resolved {
     #[inline(always)]
     pub(crate) fn from_words(words: Words) -> Self {
         Resolved { words }
+    }
+
+    /// The seven words as they lie in the table; see [`Address::to_words`].
+    #[inline(always)]
+    pub fn to_words(&self) -> [u64; 7] {
+        self.words
     }
 
     /// Address and port of the primary endpoint.

@@ -429,3 +429,24 @@ fn a_next_writer_goes_on_where_the_last_one_stopped() {
     let b = writer.add("b").expect("there is room");
     assert_eq!(reader.service("b"), Some(b));
 }
+
+#[test]
+fn a_text_that_is_no_name_finds_nothing() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    writer.add("oms").expect("there is room");
+    for text in [
+        "",
+        "\0",
+        "oms\0",
+        "oms\0\0\0\0\0",
+        "om",
+        "omss",
+        "\0oms",
+        "oms ",
+        &"\0".repeat(24),
+        &"\0".repeat(30),
+    ] {
+        assert_eq!(reader.service(text), None, "{text:?}");
+    }
+}
