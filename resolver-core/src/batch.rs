@@ -11,7 +11,7 @@ use crate::handle::Handle;
 use crate::layout::{MAX_SET, count, epoch};
 use crate::memory::WORDS;
 use crate::record::{Endpoint, Head, Words, head};
-use crate::state::{Reason, State};
+use crate::state::State;
 use crate::sync::{self, Site};
 use crate::writer::{Standing, Writer};
 
@@ -89,11 +89,11 @@ impl<'w, 'm> Batch<'w, 'm> {
     /// # Errors
     ///
     /// [`PublishError::Gone`].
-    pub fn mark(&mut self, handle: Handle, state: State, reason: Reason) -> Result<(), PublishError> {
+    pub fn mark(&mut self, handle: Handle, standing: Standing) -> Result<(), PublishError> {
         let words = self.writer.head_words(handle).ok_or(PublishError::Gone)?;
         let vacant = cell::staged_vacant(&self.writer.view.shadows[handle.slot()]);
-        let state = if vacant { head::standing_of(&words).0 } else { state.of_a_set() };
-        self.stage(handle.slot(), &head::with_standing(words, state, reason), vacant);
+        let state = if vacant { head::standing_of(&words).0 } else { standing.state.of_a_set() };
+        self.stage(handle.slot(), &head::with_standing(words, Standing { state, ..standing }), vacant);
         Ok(())
     }
 

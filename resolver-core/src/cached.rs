@@ -51,13 +51,20 @@ impl<'m> CachedHandle<'m> {
             return Ok(Resolved::from_words(self.words));
         }
         cold_path();
+        self.refresh()?;
+        Ok(Resolved::from_words(self.words))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refresh(&mut self) -> Result<(), ResolveError> {
         if !self.meant.is_given_out() {
             return Err(ResolveError::Gone);
         }
-        let (words, seq) = head_of(self.line, || self.shadow, self.meant)?;
+        let (words, seq) = head_of(self.line, self.shadow, self.meant)?;
         // Read from the shadow, at an odd `seq`, it is as good; but it is not kept as the line's.
         (self.words, self.seq) = (words, if seq & 1 == 0 { seq } else { NONE });
-        Ok(Resolved::from_words(words))
+        Ok(())
     }
 
     /// The last answer there was, however old.

@@ -51,30 +51,33 @@ pub(crate) fn init(line: &Line, shadow: &Line) {
 /// Reads the first `N` words. Wait-free: at most [`ROUNDS`] rounds of `N + 2` loads, and one if nothing is written.
 #[inline(always)]
 pub(crate) fn read<const N: usize>(line: &Line, shadow: &Line) -> Result<[u64; N], Unread<N>> {
-    read_counted(line, || shadow).map(|(words, _)| words)
-}
-
-/// As [`read`], with the `seq` that the words belong to. `shadow` is only asked for when it is needed.
-#[inline(always)]
-pub(crate) fn read_counted<'m, const N: usize>(
-    line: &Line,
-    shadow: impl FnOnce() -> &'m Line,
-) -> Result<([u64; N], u64), Unread<N>> {
-    let mut seq = line.load(0);
-    sync::fence_acquire(Site::AfterSeq);
-    if seq & (ODD | VACANT) == 0 {
-        let words = load(line);
-        sync::fence_acquire(Site::AfterWords);
-        let again = line.load(0);
-        if again == seq {
-            return Ok((words, seq));
-        }
-        seq = again;
-        sync::fence_acquire(Site::AfterSeq);
+    if let Some((words, _)) = read_line(line) {
+        return Ok(words);
     }
     cold_path();
-    let shadow = shadow();
-    for _ in 1..ROUNDS {
+    read_counted(line, shadow).map(|(words, _)| words)
+}
+
+/// The first round, where nearly every read ends: the line's words and their `seq`, unless it is vacant, being written or
+/// overtaken. Then [`read_counted`] has the answer.
+#[inline(always)]
+pub(crate) fn read_line<const N: usize>(line: &Line) -> Option<([u64; N], u64)> {
+    let seq = line.load(0);
+    sync::fence_acquire(Site::AfterSeq);
+    if seq & (ODD | VACANT) != 0 {
+        return None;
+    }
+    let words = load(line);
+    sync::fence_acquire(Site::AfterWords);
+    (line.load(0) == seq).then_some((words, seq))
+}
+
+/// As [`read`], with the `seq` that the words belong to. Not inlined: it is a kilobyte when its rounds are unrolled.
+#[inline(never)]
+pub(crate) fn read_counted<const N: usize>(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<N>> {
+    let mut seq = line.load(0);
+    for _ in 0..ROUNDS {
+        sync::fence_acquire(Site::AfterSeq);
         let words = load(if seq & ODD == 0 { line } else { shadow });
         sync::fence_acquire(Site::AfterWords);
         let again = line.load(0);
@@ -82,7 +85,6 @@ pub(crate) fn read_counted<'m, const N: usize>(
             return if seq & VACANT == 0 { Ok((words, seq)) } else { Err(Unread::Vacant(words)) };
         }
         seq = again;
-        sync::fence_acquire(Site::AfterSeq);
     }
     Err(Unread::Busy)
 }

@@ -1,12 +1,14 @@
 //! Name to handle: open addressing over buckets of 32 bytes.
 //!
 //! ```text
-//! | name, zero padded: 24 | entry: incarnation 32, slot + 1 32 |     long name: 0xff, length 16, place 32 | hash | 0
+//! | name, zero padded: 24 | entry: incarnation 32, slot 32 |     long name: 0xff, length 16, place 32 | hash | 0
 //! ```
 //!
 //! A bucket's name is written once in the life of a table; only the entry changes, in one store. 0 is a bucket that
-//! was never used and ends every probe; slot + 1 of [`TOMBSTONE`] is a name that was removed and may come back. So a
-//! reader that sees an entry sees its name, and nothing ever moves.
+//! was never used and ends every probe; [`TOMBSTONE`] is a name that was removed and may come back. Both have
+//! incarnation 0, which no handle has. So a reader that sees an entry sees its name, and nothing ever moves.
+
+use core::hint::cold_path;
 
 use crate::handle::Handle;
 use crate::layout::{BUCKET_WORDS, Plan, count};
@@ -14,7 +16,7 @@ use crate::memory::{Line, WORDS};
 use crate::name::{self, Name};
 use crate::sync::{self, Site};
 
-/// In place of slot + 1: the name was removed.
+/// The entry of a name that was removed.
 const TOMBSTONE: u64 = 0xffff_ffff;
 
 /// The directory's two sections, as readers see them.
@@ -57,24 +59,41 @@ impl<'m> Directory<'m> {
         (0..=self.mask).map_while(move |step| directory.bucket((hash as usize).wrapping_add(step)))
     }
 
-    /// The handle that stands under a name.
+    /// The handle that stands under a name. Nearly every short name is in its first bucket, and only that is inlined.
     #[inline(always)]
     pub(crate) fn find(&self, name: &Name<'_>) -> Option<Handle> {
-        let words = name.words();
+        if !name.is_long()
+            && let Some((line, word)) = self.bucket(name.hash() as usize)
+        {
+            let entry = line.load(word + 3);
+            sync::fence_acquire(Site::AfterEntry);
+            let words = name.words();
+            let differs = (line.load(word) ^ words[0])
+                | (line.load(word + 1) ^ words[1])
+                | (line.load(word + 2) ^ words[2]);
+            if differs == 0
+                && let Some(handle) = handle(entry)
+                && name.can_stand()
+            {
+                return Some(handle);
+            }
+        }
+        cold_path();
+        self.find_again(name.as_str())
+    }
+
+    /// All buckets in which the name may be. By its text, so that a caller's [`Name`] need not lie in memory.
+    #[inline(never)]
+    fn find_again(&self, text: &str) -> Option<Handle> {
+        let name = &Name::new(text);
         for (line, word) in self.probes(name.hash()) {
             let entry = line.load(word + 3);
             if entry == 0 {
                 return None;
             }
             sync::fence_acquire(Site::AfterEntry);
-            if line.load(word + 1) == words[1] && line.load(word + 2) == words[2] {
-                let first = line.load(word);
-                // Of a long name the bucket has a hash, which two names can share: only the bytes decide.
-                let same =
-                    if name.is_long() { self.is_long(first, words[0], name) } else { first == words[0] };
-                if same {
-                    return handle(entry);
-                }
+            if self.is_name(line, word, name) {
+                return handle(entry);
             }
         }
         None
@@ -132,7 +151,7 @@ impl<'m> Directory<'m> {
 
     /// Enters a name, or gives a removed one its new handle. The name is valid and does not stand.
     pub(crate) fn insert(&self, name: &Name<'_>, handle: Handle, counts: &Line) -> Result<(), Full> {
-        let entry = (handle.slot() as u64 + 1) | u64::from(handle.incarnation()) << 32;
+        let entry = handle.to_bits();
         for (line, word) in self.probes(name.hash()) {
             let old = line.load(word + 3);
             if old == 0 {
@@ -168,8 +187,7 @@ impl<'m> Directory<'m> {
                 return;
             }
             if self.is_name(line, word, name) {
-                let tombstone = entry & !0xffff_ffff | TOMBSTONE;
-                sync::store_release(line.word(word + 3), tombstone, Site::EntryStore);
+                sync::store_release(line.word(word + 3), TOMBSTONE, Site::EntryStore);
                 return;
             }
         }
@@ -181,8 +199,7 @@ impl<'m> Directory<'m> {
         for (line, word) in self.probes(0) {
             let entry = line.load(word + 3);
             if handle(entry).is_some_and(|handle| !keep(handle)) {
-                let tombstone = entry & !0xffff_ffff | TOMBSTONE;
-                sync::store_release(line.word(word + 3), tombstone, Site::EntryStore);
+                sync::store_release(line.word(word + 3), TOMBSTONE, Site::EntryStore);
                 dropped += 1;
             }
         }
@@ -192,7 +209,8 @@ impl<'m> Directory<'m> {
     fn is_name(&self, line: &Line, word: usize, name: &Name<'_>) -> bool {
         let words = name.words();
         let first = line.load(word);
-        line.load(word + 1) == words[1]
+        name.can_stand()
+            && line.load(word + 1) == words[1]
             && line.load(word + 2) == words[2]
             && if name.is_long() { self.is_long(first, words[0], name) } else { first == words[0] }
     }
@@ -216,8 +234,8 @@ impl<'m> Directory<'m> {
 
 #[inline(always)]
 fn handle(entry: u64) -> Option<Handle> {
-    let slot = entry & 0xffff_ffff;
-    (slot != 0 && slot != TOMBSTONE).then(|| Handle::new(slot as u32 - 1, (entry >> 32) as u32))
+    let handle = Handle::from_bits(entry);
+    handle.is_given_out().then_some(handle)
 }
 
 #[cfg(all(test, not(resolver_loom)))]

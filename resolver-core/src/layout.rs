@@ -45,7 +45,7 @@ pub(crate) mod identity {
     pub(crate) const CHECKSUM: usize = 7;
 }
 
-#[cfg(feature = "shm")]
+#[cfg(all(feature = "shm", not(resolver_loom)))]
 /// Who writes. Changed at takeover only, under the lock.
 pub(crate) mod owner {
     pub(crate) const LINE: usize = 1;

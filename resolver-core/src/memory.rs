@@ -27,6 +27,11 @@ impl Line {
         Line { words: core::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
+    /// The line's words, each as it is at some moment: to save or inspect a table. Not a way to read records.
+    pub fn to_words(&self) -> [u64; WORDS] {
+        core::array::from_fn(|index| self.load(index))
+    }
+
     #[inline(always)]
     pub(crate) fn word(&self, index: usize) -> &AtomicU64 {
         &self.words[index]
@@ -46,6 +51,13 @@ impl Line {
 impl Default for Line {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A line of a table that was saved word by word.
+impl From<[u64; WORDS]> for Line {
+    fn from(words: [u64; WORDS]) -> Self {
+        Line { words: words.map(AtomicU64::new) }
     }
 }
 

@@ -45,23 +45,27 @@ impl core::error::Error for NameError {}
 
 impl<'a> Name<'a> {
     /// Prepares a name for lookups. Any text may be looked up; only a valid name can be found.
-    #[inline]
+    #[inline(always)]
     pub const fn new(text: &'a str) -> Self {
         let bytes = text.as_bytes();
-        if bytes.len() <= SHORT_NAME {
-            // A zero at the end would look like padding, and the text like another name: such a text is never found.
-            let padded = matches!(bytes, [.., 0]);
-            let words = if padded { [0; 3] } else { pack(bytes, 0) };
-            return Name { text, words, hash: fold(words, 0) };
+        if bytes.len() > SHORT_NAME {
+            let hash = Self::hash_long(bytes);
+            // Where the bytes are, the writer adds to the first word.
+            return Name { text, words: [LONG | (bytes.len() as u64) << 8, hash, 0], hash };
         }
+        let words = pack(bytes, 0);
+        Name { text, words, hash: fold(words, 0) }
+    }
+
+    #[inline(never)]
+    const fn hash_long(bytes: &[u8]) -> u64 {
         let mut hash = bytes.len() as u64;
         let mut at = 0;
         while at < bytes.len() {
             hash = fold(pack(bytes, at), hash);
             at += SHORT_NAME;
         }
-        // Where the rest is, the writer adds to the first word.
-        Name { text, words: [LONG | (bytes.len() as u64) << 8, hash, 0], hash }
+        hash
     }
 
     /// The text.
@@ -96,6 +100,12 @@ impl<'a> Name<'a> {
         self.hash
     }
 
+    /// Whether any table could hold it. A zero at the end would pass for padding, and the text for another name.
+    #[inline(always)]
+    pub(crate) fn can_stand(&self) -> bool {
+        !matches!(self.text.as_bytes(), [.., 0])
+    }
+
     #[inline(always)]
     pub(crate) fn is_long(&self) -> bool {
         self.text.len() > SHORT_NAME
@@ -118,20 +128,28 @@ pub(crate) const fn pack(bytes: &[u8], at: usize) -> [u64; 3] {
     [word_at(bytes, at), word_at(bytes, at + 8), word_at(bytes, at + 16)]
 }
 
+/// Up to 8 bytes from `at` on, without a loop: what is left of a text is loaded with the bytes before it, and shifted.
 #[inline(always)]
 const fn word_at(bytes: &[u8], at: usize) -> u64 {
-    if let Some((_, rest)) = bytes.split_at_checked(at)
-        && let Some(whole) = rest.first_chunk::<8>()
-    {
+    let Some((before, rest)) = bytes.split_at_checked(at) else { return 0 };
+    if let Some(whole) = rest.first_chunk::<8>() {
         return u64::from_le_bytes(*whole);
     }
-    let mut word = 0;
-    let mut i = 0;
-    while i < 8 && at + i < bytes.len() {
-        word |= (bytes[at + i] as u64) << (8 * i);
-        i += 1;
+    if rest.is_empty() {
+        return 0;
     }
-    word
+    if !before.is_empty()
+        && let Some(last) = bytes.last_chunk::<8>()
+    {
+        return u64::from_le_bytes(*last) >> (64 - 8 * rest.len());
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        return u32::from_le_bytes(*first) as u64
+            | (u32::from_le_bytes(*last) as u64) << (8 * (rest.len() - 4));
+    }
+    // One to three bytes: the first, the middle and the last are all of them.
+    let (middle, last) = (rest.len() / 2, rest.len() - 1);
+    rest[0] as u64 | (rest[middle] as u64) << (8 * middle) | (rest[last] as u64) << (8 * last)
 }
 
 /// Two folded multiplications over the three words. Part of the layout: every process must find the same bucket.
@@ -166,6 +184,21 @@ mod tests {
         assert!(!Name::new(&"x".repeat(24)).is_long());
         assert_eq!(long_place(Name::new(&"x".repeat(25)).words()[0]), Some((25, 0)));
         assert_eq!(long_place(Name::new("oms").words()[0]), None);
+    }
+
+    /// Against the plain loop, for every length and place.
+    #[test]
+    fn words_are_the_bytes_in_order() {
+        let text: std::vec::Vec<u8> = (1..=60).collect();
+        for length in 0..=text.len() {
+            for at in 0..=length + 8 {
+                let mut plain = 0;
+                for (i, byte) in text[..length].iter().skip(at).take(8).enumerate() {
+                    plain |= u64::from(*byte) << (8 * i);
+                }
+                assert_eq!(word_at(&text[..length], at), plain, "{length} {at}");
+            }
+        }
     }
 
     #[test]

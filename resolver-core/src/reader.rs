@@ -269,14 +269,44 @@ impl<'m> Reader<'m> {
     }
 
     /// A head's first words and its `seq`, if it is the one that the handle means.
+    ///
+    /// The first round is inlined; whatever it does not settle begins anew in [`Reader::head_again`], which asks nothing
+    /// of the first round: so no register is kept for it, and the answer goes through memory only there.
     #[inline(always)]
     pub(crate) fn head<const N: usize>(&self, handle: Handle) -> Result<([u64; N], u64), ResolveError> {
         const { assert!(N >= 3, "the incarnation is in the third word") };
-        let Some(line) = self.heads.get(handle.slot()) else {
-            cold_path();
-            return Err(ResolveError::Gone);
-        };
-        head_of(line, || self.shadow(handle.slot(), line), handle)
+        if let Some(line) = self.heads.get(handle.slot())
+            && let Some((words, seq)) = cell::read_line(line)
+            && head::incarnation(&words) == handle.incarnation()
+        {
+            return Ok((words, seq));
+        }
+        cold_path();
+        let mut again = [0; N];
+        let mut seq = 0;
+        match self.head_again(handle, &mut again, &mut seq) {
+            None => Ok((again, seq)),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Gives the error, if it is one; a value so small that it comes back in a register.
+    #[cold]
+    #[inline(never)]
+    fn head_again<const N: usize>(
+        &self,
+        handle: Handle,
+        into: &mut [u64; N],
+        at: &mut u64,
+    ) -> Option<ResolveError> {
+        let Some(line) = self.heads.get(handle.slot()) else { return Some(ResolveError::Gone) };
+        match head_of(line, self.shadow(handle.slot(), line), handle) {
+            Ok(read) => {
+                (*into, *at) = read;
+                None
+            }
+            Err(error) => Some(error),
+        }
     }
 
     /// An endpoint cell of a set of this generation.
@@ -300,27 +330,19 @@ impl<'m> Reader<'m> {
     }
 }
 
-/// A head's first words and its `seq`, if it is the one that the handle means.
-#[inline(always)]
-pub(crate) fn head_of<'m, const N: usize>(
+/// A head's first words and its `seq`, if it is the one that the handle means: all rounds.
+pub(crate) fn head_of<const N: usize>(
     line: &Line,
-    shadow: impl FnOnce() -> &'m Line,
+    shadow: &Line,
     handle: Handle,
 ) -> Result<([u64; N], u64), ResolveError> {
     match cell::read_counted(line, shadow) {
         Ok((words, seq)) if head::incarnation(&words) == handle.incarnation() => Ok((words, seq)),
-        Ok(_) => {
-            cold_path();
-            Err(ResolveError::Gone)
-        }
-        Err(unread) => {
-            cold_path();
-            Err(why(unread, handle))
-        }
+        Ok(_) => Err(ResolveError::Gone),
+        Err(unread) => Err(why(unread, handle)),
     }
 }
 
-#[inline(always)]
 fn why<const N: usize>(unread: Unread<N>, handle: Handle) -> ResolveError {
     match unread {
         Unread::Busy => ResolveError::Busy,

@@ -17,6 +17,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::cell::PAYLOAD;
 use crate::state::{Reason, State};
+use crate::writer::Standing;
 
 /// Words of a record.
 pub(crate) type Words = [u64; PAYLOAD];
@@ -34,6 +35,13 @@ impl Address {
     #[inline(always)]
     pub(crate) fn from_words(words: [u64; 3]) -> Self {
         Address { words }
+    }
+
+    /// The three words as they lie in the table: for bindings, and to consume an answer whole. What lies where is the
+    /// layout's, and changes with [`LAYOUT_VERSION`](crate::LAYOUT_VERSION).
+    #[inline(always)]
+    pub fn to_words(&self) -> [u64; 3] {
+        self.words
     }
 
     fn encode(address: SocketAddr) -> [u64; 3] {
@@ -233,6 +241,12 @@ impl Resolved {
         Resolved { words }
     }
 
+    /// The seven words as they lie in the table; see [`Address::to_words`].
+    #[inline(always)]
+    pub fn to_words(&self) -> [u64; 7] {
+        self.words
+    }
+
     /// Address and port of the primary endpoint.
     #[inline(always)]
     pub fn address(&self) -> Address {
@@ -336,7 +350,7 @@ impl Head {
 
 /// The fields of a head's words that are not the primary's.
 pub(crate) mod head {
-    use super::{Reason, State, Words, standing, standing_byte};
+    use super::{Reason, Standing, State, Words, standing, standing_byte};
 
     #[inline(always)]
     pub(crate) fn incarnation(words: &[u64]) -> u32 {
@@ -348,8 +362,9 @@ pub(crate) mod head {
         standing(words[2])
     }
 
-    pub(crate) fn with_standing(mut words: Words, state: State, reason: Reason) -> Words {
-        words[2] = words[2] & !(0xff << 24) | standing_byte(state, reason) << 24;
+    pub(crate) fn with_standing(mut words: Words, standing: Standing) -> Words {
+        words[2] = words[2] & !(0xff << 24) | standing_byte(standing.state, standing.reason) << 24;
+        words[6] = words[6] & !(0xff << 56) | u64::from(standing.source) << 56;
         words
     }
 

@@ -142,9 +142,9 @@ impl<'m> Writer<'m> {
     /// # Errors
     ///
     /// [`PublishError::Gone`].
-    pub fn mark(&mut self, handle: Handle, state: State, reason: Reason) -> Result<(), PublishError> {
+    pub fn mark(&mut self, handle: Handle, standing: Standing) -> Result<(), PublishError> {
         let mut batch = self.batch();
-        batch.mark(handle, state, reason)?;
+        batch.mark(handle, standing)?;
         batch.commit();
         Ok(())
     }

@@ -20,16 +20,11 @@ fn live() -> Vec<u64> {
         writer.publish(handle, &set, Standing::FRESH, b"{\"id\":1}").expect("there is room");
     }
     writer.remove("risk");
-    // SAFETY: lines are plain words of 8 bytes without padding, and nobody writes to them meanwhile.
-    let words = unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<u64>(), memory.len() * 8) };
-    words.to_vec()
+    memory.iter().flat_map(Line::to_words).collect()
 }
 
 fn lines(words: &[u64]) -> Box<[Line]> {
-    let memory = heap(words.len() / 8);
-    // SAFETY: as above; the table is not shared yet.
-    unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), memory.as_ptr() as *mut u64, words.len()) };
-    memory
+    words.as_chunks().0.iter().map(|words| Line::from(*words)).collect()
 }
 
 /// Asks everything there is to ask.

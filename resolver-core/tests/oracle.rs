@@ -38,6 +38,10 @@ enum Step {
     TakeOver { batch: Vec<Change> },
 }
 
+fn standing(state: State, reason: Reason) -> Standing {
+    Standing { state, reason, source: 0 }
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let ports = proptest::collection::vec(1u16.., 0..9);
     let text = proptest::collection::vec(any::<u8>(), 0..150);
@@ -200,7 +204,7 @@ impl Service {
 fn apply(batch: &mut resolver_core::Batch<'_, '_>, oracle: &mut Oracle, change: &Change) {
     let handle = oracle.handle(change.name);
     let result = if change.mark {
-        batch.mark(handle, State::Stale, Reason::Acl).map(|()| 0)
+        batch.mark(handle, standing(State::Stale, Reason::Acl)).map(|()| 0)
     } else {
         let set: Vec<Endpoint> = change
             .ports

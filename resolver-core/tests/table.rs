@@ -12,6 +12,10 @@ use resolver_core::{
 
 const CAPACITY: Capacity = Capacity { services: 4, endpoints: 32, configs: 0, text_bytes: 64 };
 
+fn standing(state: State, reason: Reason) -> Standing {
+    Standing { state, reason, source: 0 }
+}
+
 fn memory() -> Box<[Line]> {
     heap(CAPACITY.lines())
 }
@@ -81,7 +85,7 @@ fn a_service_without_endpoints_says_why() {
     assert_eq!(reader.resolve(oms), Err(ResolveError::Empty));
     assert_eq!(reader.text(oms, &mut []), Err(ResolveError::Empty));
     assert_eq!(reader.set(oms).map(|set| set.len()), Err(ResolveError::Empty));
-    writer.mark(oms, State::Stale, Reason::Unreachable).expect("it stands");
+    writer.mark(oms, standing(State::Stale, Reason::Unreachable)).expect("it stands");
     assert_eq!(reader.resolve(oms), Err(ResolveError::Empty), "an empty service stays empty");
     assert_eq!(reader.standing(oms).map(|standing| standing.1), Ok(Reason::Unreachable));
     assert!(writer.remove("oms"));
@@ -90,7 +94,7 @@ fn a_service_without_endpoints_says_why() {
     assert_eq!(reader.resolve_name(&Name::new("oms")), Err(ResolveError::Gone));
     assert_eq!(reader.standing(oms), Err(ResolveError::Gone));
     assert_eq!(writer.publish(oms, &[endpoint(1)], Standing::FRESH, b""), Err(PublishError::Gone));
-    assert_eq!(writer.mark(oms, State::Stale, Reason::None), Err(PublishError::Gone));
+    assert_eq!(writer.mark(oms, standing(State::Stale, Reason::None)), Err(PublishError::Gone));
 }
 
 #[test]
@@ -99,14 +103,14 @@ fn a_mark_touches_only_the_standing() {
     let (mut writer, reader) = table(&memory);
     let oms = writer.add("oms").expect("there is room");
     let generation = writer.publish(oms, &set(1..4), Standing::FRESH, b"x").expect("there is room");
-    writer.mark(oms, State::Stale, Reason::NoLeader).expect("it stands");
+    writer.mark(oms, standing(State::Stale, Reason::NoLeader)).expect("it stands");
     let resolved = reader.resolve(oms).expect("it stands");
     assert_eq!((resolved.state(), resolved.reason()), (State::Stale, Reason::NoLeader));
     assert_eq!(resolved.generation(), generation);
     assert_eq!(ports(&reader, oms), [1, 2, 3]);
     // What a set cannot be counts as stale: its slot must not be lost.
     for state in [State::Removed, State::Never, State::Empty] {
-        writer.mark(oms, state, Reason::None).expect("it stands");
+        writer.mark(oms, standing(state, Reason::None)).expect("it stands");
         assert_eq!(reader.resolve(oms).map(|resolved| resolved.state()), Ok(State::Stale));
         let standing = Standing { state, ..Standing::FRESH };
         writer.publish(oms, &set(1..4), standing, b"x").expect("there is room");
@@ -249,7 +253,7 @@ fn a_batch_lands_whole_or_not_at_all() {
         let mut batch = writer.batch();
         batch.publish(a, &set(10..15), Standing::FRESH, b"b").expect("there is room");
         batch.publish(b, &set(20..22), Standing::FRESH, b"").expect("there is room");
-        batch.mark(a, State::Stale, Reason::Acl).expect("it stands");
+        batch.mark(a, standing(State::Stale, Reason::Acl)).expect("it stands");
         assert_eq!((reader.resolve(a), reader.resolve(b)), (before.0, before.1));
         if leak {
             std::mem::forget(batch);
@@ -369,7 +373,7 @@ fn age_is_the_sources_and_the_silence() {
     liveness.poll(&reader, 3 * second);
     let old = reader.resolve_fresh(oms, 2 * second, &liveness);
     assert!(matches!(old, Err(FreshError::Old { age: Some(age), .. }) if age == 3 * second), "{old:?}");
-    writer.mark(oms, State::Stale, Reason::Acl).expect("it stands");
+    writer.mark(oms, Standing { state: State::Stale, reason: Reason::Acl, ..standing }).expect("it stands");
     assert!(reader.resolve_fresh(oms, 9 * second, &liveness).is_err(), "stale by the publisher's word");
 
     // A source that the publisher no longer speaks of has no age.
@@ -428,4 +432,25 @@ fn a_next_writer_goes_on_where_the_last_one_stopped() {
     assert_eq!((ports(&reader, a), ports(&reader, c)), (vec![1, 2, 3], vec![5, 6, 7, 8]));
     let b = writer.add("b").expect("there is room");
     assert_eq!(reader.service("b"), Some(b));
+}
+
+#[test]
+fn a_text_that_is_no_name_finds_nothing() {
+    let memory = memory();
+    let (mut writer, reader) = table(&memory);
+    writer.add("oms").expect("there is room");
+    for text in [
+        "",
+        "\0",
+        "oms\0",
+        "oms\0\0\0\0\0",
+        "om",
+        "omss",
+        "\0oms",
+        "oms ",
+        &"\0".repeat(24),
+        &"\0".repeat(30),
+    ] {
+        assert_eq!(reader.service(text), None, "{text:?}");
+    }
 }

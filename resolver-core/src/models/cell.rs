@@ -13,6 +13,11 @@ use crate::sync::Site;
 /// Words in use: two are enough to be torn, and keep the models small. The code is the same for any number.
 const N: usize = 2;
 
+/// As the reader has it: the first round, and whatever that does not settle anew.
+fn read_all(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<N>> {
+    cell::read_line(line).map_or_else(|| cell::read_counted(line, shadow), Ok)
+}
+
 struct Pair {
     line: Line,
     shadow: Line,
@@ -31,7 +36,7 @@ impl Pair {
 
     /// The value that is read, 0 for none. Checks that it is whole, and that it is the one `seq` stands for.
     fn read(&self) -> Option<u64> {
-        match cell::read_counted::<N>(&self.line, || &self.shadow) {
+        match read_all(&self.line, &self.shadow) {
             Ok(([a, b], seq)) => {
                 assert_eq!(a, b, "torn");
                 // `seq` counts publications in steps of 4, and is one step behind while the line is written.

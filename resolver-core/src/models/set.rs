@@ -62,7 +62,7 @@ impl Sets {
     }
 
     fn head(&self) -> Option<([u64; 2], u64)> {
-        cell::read_counted::<2>(&self.head.0, || &self.head.1).ok()
+        cell::read_line(&self.head.0).or_else(|| cell::read_counted(&self.head.0, &self.head.1).ok())
     }
 }
 

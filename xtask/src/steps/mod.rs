@@ -3,9 +3,11 @@
 //! A new step is a module with a `STEP` and a line in [`STEPS`]. One whose work is a cargo package of its own hands
 //! that to [`package::Package`]; see `fuzz.rs`, and `Valgrind::variables` for one that counts instructions.
 
+mod budgets;
 mod fuzz;
 mod lint;
 mod loom;
+mod no_std;
 mod package;
 mod tests;
 
@@ -44,6 +46,8 @@ pub const STEPS: &[Step] = &[
     },
     tests::TESTS,
     tests::PRIVILEGED,
+    no_std::STEP,
+    budgets::STEP,
     loom::STEP,
     fuzz::STEP,
 ];

@@ -1,0 +1,1 @@
+//! A writer at a fixed rate on another core.
