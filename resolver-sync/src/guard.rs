@@ -1,8 +1,8 @@
 //! What stands between a registry's word and the table: an answer that looks like an outage is read again before it is
 //! believed.
 //!
-//! The classic outage is a valid answer that is empty or partial. So a set that is empty, that lost more than half of
-//! the instances that are published, or that is of an older revision, is confirmed by a second, consistent read. Once
+//! The classic outage is a valid answer that is empty or partial. So a set that leaves a view empty, that lost more than
+//! half of what a view shows, or that is of an older revision, is confirmed by a second, consistent read. Once
 //! confirmed it is believed at once: holding on for ever does harm too. What cannot be confirmed is a hold: the last
 //! good set stands, with its reason, and the second read is tried again until it says something.
 //!
@@ -32,24 +32,64 @@ pub enum Verdict {
 }
 
 /// Watches over one service of one source.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guard {
-    /// Where the published instances are; `None` while nothing was published.
-    published: Option<HashSet<SocketAddr>>,
+    /// What each view of the service takes of it; a view is judged by what it shows, not by what it leaves out.
+    filters: Vec<Filter>,
+    /// Whether a set was believed since this guard is there.
+    believed: bool,
     revision: u64,
     confirming: bool,
+    /// Whether the answer of the second read that is under way is of no use any more.
+    void: bool,
     /// The latest suspicious set and what is suspicious about it, while it is not confirmed.
     suspect: Option<(ServiceSet, Fault)>,
+    /// Whether a second read has already answered with less than the suspect's revision.
+    behind: bool,
     hold: Option<Fault>,
     retry_at: Option<Instant>,
     retry_after: Duration,
 }
 
+/// One view's tags, and where the instances are that were published for it; `None` while nothing was.
+#[derive(Debug)]
+struct Filter {
+    tags: Vec<String>,
+    published: Option<HashSet<SocketAddr>>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Guard::new([Vec::new()])
+    }
+}
+
 impl Guard {
-    /// For a service whose set a predecessor published: it counts as good until the registry says otherwise.
-    pub fn inherit(published: impl IntoIterator<Item = SocketAddr>) -> Self {
+    /// For a service that is shown through views with these tags each.
+    pub fn new(views: impl IntoIterator<Item = Vec<String>>) -> Self {
+        Guard {
+            filters: views.into_iter().map(|tags| Filter { tags, published: None }).collect(),
+            believed: false,
+            revision: 0,
+            confirming: false,
+            void: false,
+            suspect: None,
+            behind: false,
+            hold: None,
+            retry_at: None,
+            retry_after: Duration::ZERO,
+        }
+    }
+
+    /// A predecessor published these for the view with these tags: they count as good until the registry says otherwise.
+    pub fn inherit(&mut self, tags: &[String], published: impl IntoIterator<Item = SocketAddr>) {
         let published: HashSet<_> = published.into_iter().collect();
-        Guard { published: (!published.is_empty()).then_some(published), ..Guard::default() }
+        // An empty set of a predecessor's is confirmed once more: nobody here has seen it.
+        if let Some(filter) = self.filters.iter_mut().find(|filter| filter.tags == tags)
+            && !published.is_empty()
+        {
+            filter.published.get_or_insert_default().extend(published);
+        }
     }
 
     /// Judges a set that the source has reported.
@@ -58,23 +98,33 @@ impl Guard {
             return self.believe(set);
         };
         self.suspect = Some((set, doubt));
+        self.behind = false;
         self.start_confirming()
     }
 
     /// Takes the answer of a second read.
     pub fn confirmed(&mut self, answer: Result<ServiceSet, Fault>, now: Instant) -> Verdict {
         self.confirming = false;
-        let Some(suspect) = self.suspect.take() else {
+        let void = std::mem::take(&mut self.void);
+        let Some((suspect, doubt)) = self.suspect.take() else {
             // A good set was published meanwhile; that is newer than what was asked for.
             return Verdict::Keep;
         };
+        // Asked before something newer was said, or of a history that has ended: it proves nothing of the suspect. A
+        // second answer that is behind is the registry's word, though: its revisions have gone back.
+        let behind = matches!(&answer, Ok(set) if set.revision < suspect.revision.max(self.revision));
+        if void || (behind && !self.behind) {
+            self.behind = behind;
+            self.suspect = Some((suspect, doubt));
+            return self.start_confirming();
+        }
         let fault = match answer {
             Ok(set) if is_unusable(&set) => unusable(&set),
             Ok(set) => return self.believe(set),
             Err(fault) => fault,
         };
         self.hold = Some(fault);
-        self.suspect = Some(suspect);
+        self.suspect = Some((suspect, doubt));
         self.retry_after = (self.retry_after * 2).clamp(RETRY.0, RETRY.1);
         self.retry_at = Some(now + self.retry_after);
         Verdict::Keep
@@ -85,9 +135,10 @@ impl Guard {
         self.hold = Some(fault);
     }
 
-    /// The source has begun a new history: the next revision may be lower.
+    /// The source has begun a new history: the next revision may be lower, and what was asked of the old one is void.
     pub fn new_epoch(&mut self) {
         self.revision = 0;
+        self.void = self.confirming;
     }
 
     /// Whether it is time to read again what could not be confirmed. A second read that is still under way makes a hold
@@ -112,15 +163,25 @@ impl Guard {
         self.suspect.is_some() || self.hold.is_some()
     }
 
+    /// Whether a set was believed since this guard is there; else what stands is a predecessor's.
+    pub fn has_believed(&self) -> bool {
+        self.believed
+    }
+
     fn start_confirming(&mut self) -> Verdict {
         self.retry_at = None;
         if std::mem::replace(&mut self.confirming, true) { Verdict::Keep } else { Verdict::Confirm }
     }
 
     fn believe(&mut self, set: ServiceSet) -> Verdict {
-        self.published = Some(places(&set).collect());
+        for filter in &mut self.filters {
+            filter.published = Some(filter.places(&set));
+        }
+        self.believed = true;
         self.revision = set.revision;
+        self.void = self.confirming;
         self.suspect = None;
+        self.behind = false;
         self.hold = None;
         self.retry_at = None;
         self.retry_after = Duration::ZERO;
@@ -136,22 +197,30 @@ impl Guard {
             let detail = format!("revision {} after {}", set.revision, self.revision);
             return Some(Fault::new(Reason::Regressed, detail));
         }
-        if set.instances.is_empty() {
-            return Some(Fault::new(
-                Reason::Unconfirmed,
-                "an empty answer that a second read has not confirmed",
-            ));
+        let detail = self.filters.iter().find_map(|filter| filter.doubt(set))?;
+        Some(Fault::new(Reason::Unconfirmed, format!("{detail}, not confirmed by a second read")))
+    }
+}
+
+impl Filter {
+    fn places(&self, set: &ServiceSet) -> HashSet<SocketAddr> {
+        let shown = set.instances.iter().filter(|instance| instance.has_tags(&self.tags));
+        shown.map(|instance| SocketAddr::new(instance.address, instance.port)).collect()
+    }
+
+    fn doubt(&self, set: &ServiceSet) -> Option<String> {
+        let now = self.places(set);
+        let published = self.published.as_ref();
+        if now.is_empty() {
+            // What is empty already needs no second proof.
+            return published
+                .is_none_or(|published| !published.is_empty())
+                .then(|| "an empty answer".to_owned());
         }
-        let published = self.published.as_ref()?;
-        let now: HashSet<_> = places(set).collect();
+        let published = published?;
         let lost = published.difference(&now).count();
-        (lost * 2 > published.len() && published.len() > 1).then(|| {
-            let detail = format!(
-                "{lost} of {} instances gone at once, not confirmed by a second read",
-                published.len()
-            );
-            Fault::new(Reason::Unconfirmed, detail)
-        })
+        let strong = lost * 2 > published.len() && published.len() > 1;
+        strong.then(|| format!("{lost} of {} instances gone at once", published.len()))
     }
 }
 
@@ -165,23 +234,17 @@ fn unusable(set: &ServiceSet) -> Fault {
     Fault::new(Reason::BadRecords, format!("none of {} records can be used; {first}", set.rejected.len()))
 }
 
-fn places(set: &ServiceSet) -> impl Iterator<Item = SocketAddr> + '_ {
-    set.instances.iter().map(|instance| SocketAddr::new(instance.address, instance.port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::Candidate;
 
+    fn candidate(port: i64) -> Candidate {
+        Candidate { id: port.to_string(), address: "10.0.0.1".into(), port, ..Candidate::default() }
+    }
+
     fn set(ports: std::ops::Range<i64>, revision: u64) -> ServiceSet {
-        let candidates = ports.map(|port| Candidate {
-            id: port.to_string(),
-            address: "10.0.0.1".into(),
-            port,
-            ..Candidate::default()
-        });
-        ServiceSet::check(candidates, revision)
+        ServiceSet::check(ports.map(candidate), revision)
     }
 
     fn guard_of(ports: std::ops::Range<i64>) -> Guard {
@@ -263,7 +326,57 @@ mod tests {
 
     #[test]
     fn what_a_predecessor_published_is_not_dropped_for_nothing() {
-        let mut guard = Guard::inherit((1..5).map(|port| SocketAddr::from(([10, 0, 0, 1], port))));
+        let mut guard = Guard::default();
+        guard.inherit(&[], (1..5).map(|port| SocketAddr::from(([10, 0, 0, 1], port))));
+        assert!(!guard.has_believed());
         assert_eq!(guard.offer(set(1..2, 1)), Verdict::Confirm);
+    }
+
+    #[test]
+    fn a_second_read_that_is_behind_the_suspect_is_made_again_and_then_believed() {
+        let mut guard = guard_of(1..11);
+        assert_eq!(guard.offer(set(4..5, 5)), Verdict::Confirm);
+        assert_eq!(guard.offer(set(3..4, 6)), Verdict::Keep);
+        assert_eq!(guard.confirmed(Ok(set(4..5, 5)), Instant::now()), Verdict::Confirm, "asked before 6");
+        assert_eq!(guard.confirmed(Ok(set(3..4, 6)), Instant::now()), Verdict::Publish(set(3..4, 6)));
+        // Revisions that have really gone back are believed, but not at the first word.
+        assert_eq!(guard.offer(set(1..2, 2)), Verdict::Confirm);
+        assert_eq!(guard.confirmed(Ok(set(1..2, 2)), Instant::now()), Verdict::Confirm);
+        assert_eq!(guard.confirmed(Ok(set(1..2, 2)), Instant::now()), Verdict::Publish(set(1..2, 2)));
+    }
+
+    #[test]
+    fn a_second_read_of_before_a_good_set_or_an_epoch_proves_nothing() {
+        let mut guard = guard_of(1..4);
+        assert_eq!(guard.offer(set(1..1, 5)), Verdict::Confirm);
+        assert!(matches!(guard.offer(set(1..4, 7)), Verdict::Publish(_)));
+        assert_eq!(guard.offer(set(1..1, 8)), Verdict::Keep, "one is under way");
+        assert_eq!(guard.confirmed(Ok(set(1..1, 9)), Instant::now()), Verdict::Confirm);
+        guard.new_epoch();
+        assert_eq!(guard.confirmed(Ok(set(1..1, 9)), Instant::now()), Verdict::Confirm);
+        assert_eq!(guard.confirmed(Ok(set(1..1, 9)), Instant::now()), Verdict::Publish(set(1..1, 9)));
+    }
+
+    #[test]
+    fn what_is_empty_already_needs_no_second_proof() {
+        let mut guard = Guard::default();
+        assert_eq!(guard.offer(set(1..1, 1)), Verdict::Confirm);
+        assert_eq!(guard.confirmed(Ok(set(1..1, 1)), Instant::now()), Verdict::Publish(set(1..1, 1)));
+        assert_eq!(guard.offer(set(1..1, 2)), Verdict::Publish(set(1..1, 2)));
+    }
+
+    #[test]
+    fn a_view_is_judged_by_what_it_shows() {
+        let tagged = |tag: &str, revision| {
+            let candidate = |port| Candidate { port, tags: vec![tag.into()], ..candidate(port) };
+            ServiceSet::check((1..4).map(candidate), revision)
+        };
+        let mut guard = Guard::new([Vec::new(), vec!["v2".into()]]);
+        assert!(matches!(guard.offer(tagged("v2", 1)), Verdict::Publish(_)));
+        assert_eq!(
+            guard.offer(tagged("v3", 2)),
+            Verdict::Confirm,
+            "every address is there, and the view is empty"
+        );
     }
 }

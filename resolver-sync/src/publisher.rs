@@ -6,6 +6,7 @@
 mod shelf;
 mod watched;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -30,6 +31,10 @@ use watched::Watched;
 pub const BEAT: Duration = Duration::from_millis(200);
 /// How long a second read may take.
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(5);
+/// Second reads under way at one time, over all sources.
+const CONFIRMATIONS: usize = 8;
+/// How long after its end a watch is started again.
+const RESTART: Duration = Duration::from_secs(1);
 /// Beats between two looks at whether the table is still the one that readers find.
 const BEATS_PER_CHECK: u32 = 5;
 
@@ -65,6 +70,15 @@ pub struct Publisher<'t> {
     views: Vec<View>,
     patience: Patience,
     confirming: FuturesUnordered<LocalFuture<'static, Confirmed>>,
+    /// Second reads that wait for one of those under way to end.
+    to_confirm: VecDeque<(usize, String)>,
+    watches: FuturesUnordered<LocalFuture<'static, WatchEnded>>,
+}
+
+/// A source's watch that ended, and why.
+struct WatchEnded {
+    source: usize,
+    why: String,
 }
 
 /// A second read that has ended.
@@ -90,7 +104,7 @@ impl<'t> Publisher<'t> {
         for view in &views {
             if let Some(source) = sources.iter().position(|source| source.name() == view.source) {
                 shelf.reserve(&view.name, source as u8);
-                sources[source].expect(&view.service);
+                sources[source].expect(&view.service, &view.tags);
             }
         }
         for name in shelf.names() {
@@ -113,14 +127,23 @@ impl<'t> Publisher<'t> {
                 // Reserved, and never published.
                 Some(_) if left.source.is_empty() => {}
                 Some(owner) => {
-                    let service = viewed.map_or(name.as_str(), |view| view.service.as_str());
                     shelf.inherit(&name, owner as u8, left.primary());
-                    sources[owner].inherit(service, left.endpoints);
+                    match viewed {
+                        Some(view) => sources[owner].inherit(&view.service, &view.tags, left.endpoints),
+                        None => sources[owner].inherit(&name, &[], left.endpoints),
+                    }
                 }
             }
         }
-        let mut publisher =
-            Publisher { shelf, sources, views, patience, confirming: FuturesUnordered::new() };
+        let mut publisher = Publisher {
+            shelf,
+            sources,
+            views,
+            patience,
+            confirming: FuturesUnordered::new(),
+            to_confirm: VecDeque::new(),
+            watches: FuturesUnordered::new(),
+        };
         publisher.restore();
         publisher
     }
@@ -135,19 +158,29 @@ impl<'t> Publisher<'t> {
                 continue;
             };
             let endpoints = self.shelf.restore(&view, &set, index as u8);
-            self.sources[index].inherit(&view.service, endpoints);
+            self.sources[index].inherit(&view.service, &view.tags, endpoints);
         }
     }
 
     /// Starts the sources on the current [`LocalSet`](tokio::task::LocalSet), and publishes until `stop` ends or
     /// `is_current` says that readers find another table.
     pub async fn run(&mut self, stop: impl Future<Output = ()>, is_current: impl Fn() -> bool) -> Ended {
-        let watches: Vec<_> = self.sources.iter().map(Watched::start).collect();
-        let ended = self.publish_until(stop, is_current).await;
-        for watch in watches {
-            watch.abort();
+        for source in 0..self.sources.len() {
+            self.watch(source, Duration::ZERO);
         }
-        ended
+        self.publish_until(stop, is_current).await
+    }
+
+    /// Starts a source's watch, after a pause. Dropping the future ends it.
+    fn watch(&mut self, index: usize, pause: Duration) {
+        let task = self.sources[index].start(pause);
+        self.watches.push(Box::pin(async move {
+            let why = match task.await {
+                Ok(()) => "it returned".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            WatchEnded { source: index, why }
+        }));
     }
 
     async fn publish_until(
@@ -177,11 +210,19 @@ impl<'t> Publisher<'t> {
                     self.absorb(source, report);
                 }
                 Some(confirmed) = self.confirming.next(), if !self.confirming.is_empty() => self.confirmed(confirmed),
+                Some(ended) = self.watches.next(), if !self.watches.is_empty() => {
+                    self.sources[ended.source].ended(&ended.why);
+                    self.restate(ended.source, Instant::now());
+                    self.watch(ended.source, RESTART);
+                }
                 _ = ticks.tick() => {
                     self.tick();
                     beats = beats.wrapping_add(1);
-                    if beats.is_multiple_of(BEATS_PER_CHECK) && !is_current() {
-                        return Ended::Superseded;
+                    if beats.is_multiple_of(BEATS_PER_CHECK) {
+                        if !is_current() {
+                            return Ended::Superseded;
+                        }
+                        self.shelf.retry();
                     }
                 }
             }
@@ -211,13 +252,31 @@ impl<'t> Publisher<'t> {
             tracing::warn!(source, service, reason, "the last good set stands: {}", fault.detail);
         }
         let now = Instant::now();
-        if let Verdict::Publish(set) = self.sources[source].confirmed(&service, answer, now) {
-            self.publish(source, vec![(service, set)]);
+        match self.sources[source].confirmed(&service, answer, now) {
+            Verdict::Publish(set) => self.publish(source, vec![(service, set)]),
+            Verdict::Confirm => self.confirm(source, service),
+            Verdict::Keep => {}
         }
+        self.confirm_next();
         self.restate(source, now);
     }
 
     fn confirm(&mut self, index: usize, service: String) {
+        self.to_confirm.push_back((index, service));
+        self.confirm_next();
+    }
+
+    /// Starts the second reads that wait, as far as there is room: an incident that touches every service at once must
+    /// not become a storm of requests.
+    fn confirm_next(&mut self) {
+        while self.confirming.len() < CONFIRMATIONS
+            && let Some((index, service)) = self.to_confirm.pop_front()
+        {
+            self.start_confirmation(index, service);
+        }
+    }
+
+    fn start_confirmation(&mut self, index: usize, service: String) {
         let source = self.sources[index].source();
         self.confirming.push(Box::pin(async move {
             let answer = tokio::time::timeout(CONFIRM_DEADLINE, source.confirm(&service)).await;
@@ -251,24 +310,20 @@ impl<'t> Publisher<'t> {
 
     /// Publishes sets of one source, all as of one moment.
     fn publish(&mut self, index: usize, sets: Vec<(String, ServiceSet)>) {
-        let mut publications = Vec::new();
-        for (service, set) in &sets {
-            if self.views.is_empty() {
-                publications.push((View::of_service(self.sources[index].name(), service), set));
-                continue;
-            }
-            let name = self.sources[index].name();
-            let of_service = |view: &&View| view.source == name && view.service == *service;
-            publications.extend(self.views.iter().filter(of_service).map(|view| (view.clone(), set)));
-        }
         let now = Instant::now();
-        let publications = publications.into_iter().map(|(view, set)| Publication {
-            standing: self.sources[index].standing(&view.service, now, self.patience.stale_after),
-            source: index as u8,
-            view,
-            set,
-        });
-        self.shelf.publish(publications.collect());
+        let source = &self.sources[index];
+        let mut publications = Vec::new();
+        for (service, set) in sets {
+            let standing = source.standing(&service, now, self.patience.stale_after);
+            let publication = |view| Publication { view, set: set.clone(), standing, source: index as u8 };
+            if self.views.is_empty() {
+                publications.push(publication(View::of_service(source.name(), &service)));
+            } else {
+                let of_service = |view: &&View| view.source == source.name() && view.service == service;
+                publications.extend(self.views.iter().filter(of_service).cloned().map(publication));
+            }
+        }
+        self.shelf.publish(publications);
     }
 
     /// Says anew how each service of a source stands, where that has changed.

@@ -49,7 +49,7 @@ pub struct Candidate {
 }
 
 /// A record that was left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rejected {
     /// The record's id, or its key where it could not be read at all.
     pub id: String,
@@ -66,6 +66,13 @@ pub struct ServiceSet {
     pub rejected: Vec<Rejected>,
     /// The source's own count: Consul's index, etcd's revision, a file's or a memory's count of loads.
     pub revision: u64,
+}
+
+impl Instance {
+    /// Whether it has all of these tags.
+    pub fn has_tags(&self, tags: &[String]) -> bool {
+        tags.iter().all(|tag| self.tags.contains(tag))
+    }
 }
 
 impl ServiceSet {

@@ -59,8 +59,7 @@ impl View {
 
     /// The instances that belong to the view, the primary first. `primary` is where the present one is.
     pub fn select<'s>(&self, set: &'s ServiceSet, primary: Option<SocketAddr>) -> Vec<&'s Instance> {
-        let has_tags = |instance: &&Instance| self.tags.iter().all(|tag| instance.tags.contains(tag));
-        let mut chosen: Vec<&Instance> = set.instances.iter().filter(has_tags).collect();
+        let mut chosen: Vec<&Instance> = set.instances.iter().filter(|i| i.has_tags(&self.tags)).collect();
         let sticks = |instance: &Instance| {
             self.policy == Policy::Sticky && primary == Some(SocketAddr::new(instance.address, instance.port))
         };

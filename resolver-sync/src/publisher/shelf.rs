@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use resolver_core::{Endpoint, Handle, PublishError, Reason, SourceBeat, Standing, State, Writer};
+use resolver_core::{Batch, Endpoint, Handle, PublishError, Reason, SourceBeat, Standing, State, Writer};
 
 use super::Left;
 use crate::catalog::{Catalog, Entry};
@@ -11,9 +11,10 @@ use crate::record::ServiceSet;
 use crate::view::{self, View};
 
 /// A set that is to be published under a view's name.
-pub(super) struct Publication<'s> {
+#[derive(Clone)]
+pub(super) struct Publication {
     pub(super) view: View,
-    pub(super) set: &'s ServiceSet,
+    pub(super) set: ServiceSet,
     pub(super) standing: (State, Reason),
     pub(super) source: u8,
 }
@@ -22,8 +23,23 @@ pub(super) struct Shelf<'t> {
     writer: Writer<'t>,
     catalog: Catalog,
     places: BTreeMap<String, Place>,
-    /// Names that could not be entered or published; each is reported once until it succeeds.
-    refused: BTreeMap<String, String>,
+    /// Sets that could not be published, by name and source: the source will not say them again, so they wait here.
+    refused: BTreeMap<(String, u8), Refused>,
+}
+
+struct Refused {
+    publication: Publication,
+    why: Why,
+    /// As it was logged, so that it is logged once.
+    words: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Another source has the name.
+    Name,
+    /// It does not fit.
+    Room,
 }
 
 /// What stands under a name.
@@ -46,7 +62,7 @@ impl<'t> Shelf<'t> {
                 let standing = (State::Never, Reason::None);
                 self.places.insert(name.into(), Place { handle, source, standing, primary: None });
             }
-            Err(error) => self.refuse(name, &error.to_string()),
+            Err(error) => tracing::error!(name, "the view cannot be entered: {error}"),
         }
     }
 
@@ -79,7 +95,8 @@ impl<'t> Shelf<'t> {
     pub(super) fn inherit(&mut self, name: &str, source: u8, primary: Option<SocketAddr>) {
         let Some(handle) = self.writer.reader().service(name) else { return };
         let standing = (State::Stale, Reason::Restored);
-        if self.writer.mark(handle, standing.0, standing.1).is_ok() {
+        // The number of the source too: a predecessor's may have meant another one.
+        if self.writer.mark(handle, said(standing, source)).is_ok() {
             self.places.insert(name.into(), Place { handle, source, standing, primary });
         }
     }
@@ -99,12 +116,13 @@ impl<'t> Shelf<'t> {
     /// Publishes a set from a table before this one, as stale; gives where its instances are.
     pub(super) fn restore(&mut self, view: &View, set: &ServiceSet, source: u8) -> Vec<SocketAddr> {
         let standing = (State::Stale, Reason::Restored);
-        self.publish(vec![Publication { view: view.clone(), set, standing, source }]);
+        self.publish(vec![Publication { view: view.clone(), set: set.clone(), standing, source }]);
         set.instances.iter().map(|instance| SocketAddr::new(instance.address, instance.port)).collect()
     }
 
     pub(super) fn remove(&mut self, name: &str) {
         self.writer.remove(name);
+        self.refused.retain(|(refused, _), refusal| refused != name || refusal.why == Why::Name);
         self.places.remove(name);
         self.catalog.remove(name);
     }
@@ -121,66 +139,83 @@ impl<'t> Shelf<'t> {
 
     /// Publishes all of them as of one moment. One that is refused leaves its old set standing, as stale, and the
     /// others go on.
-    pub(super) fn publish(&mut self, publications: Vec<Publication<'_>>) {
+    pub(super) fn publish(&mut self, publications: Vec<Publication>) {
         let mut ready = Vec::new();
         for publication in publications {
-            let name = &publication.view.name;
-            if let Some(place) = self.places.get(name)
-                && place.source != publication.source
-            {
-                self.refuse(
-                    &publication.view.name,
-                    "another source, named before this one, has a service of this name",
-                );
-                continue;
-            }
-            if self.stands(&publication) {
-                continue;
-            }
-            match self.writer.add(name) {
-                Ok(handle) => ready.push((handle, publication)),
-                Err(error) => self.refuse(&publication.view.name, &error.to_string()),
+            if self.yields(&publication) {
+                let words = "a source that comes before this one has a service of this name";
+                self.refuse(publication, Why::Name, words);
+            } else if !self.stands(&publication) && !self.is_nothing_new(&publication) {
+                match self.writer.add(&publication.view.name) {
+                    Ok(handle) => ready.push((handle, publication)),
+                    Err(error) => self.refuse(publication, Why::Room, &error.to_string()),
+                }
             }
         }
         let mut batch = self.writer.batch();
         let mut done = Vec::new();
         let mut failed = Vec::new();
         for (handle, publication) in ready {
-            let Publication { view, set, standing, source } = publication;
-            let primary = self.places.get(&view.name).and_then(|place| place.primary);
-            let chosen = view.select(set, primary);
-            let endpoints: Vec<Endpoint> = chosen.iter().map(|instance| view::endpoint(instance)).collect();
-            let text = if chosen.is_empty() { Vec::new() } else { view::text(&chosen) };
-            let primary = endpoints.first().map(|endpoint| endpoint.address().socket_addr());
-            let said = Standing { state: standing.0, reason: standing.1, source };
-            let published = match batch.publish(handle, &endpoints, said, &text) {
-                // A table without room for text serves all the same.
-                Err(PublishError::Text) => batch.publish(handle, &endpoints, said, b""),
-                other => other,
-            };
-            match published {
-                Ok(generation) => {
-                    done.push((view.name, Place { handle, source, standing, primary }, set, generation));
-                }
-                Err(error) => {
-                    // Best effort: a name that is gone has nothing to mark.
-                    let _ = batch.mark(handle, State::Stale, Reason::Capacity);
-                    failed.push((view.name, error.to_string()));
-                }
+            let primary = self.places.get(&publication.view.name).and_then(|place| place.primary);
+            match add(&mut batch, handle, &publication, primary, true) {
+                Ok(published) => done.push((published, publication)),
+                Err(_) => failed.push((handle, publication)),
             }
         }
         batch.commit();
-        for (name, place, set, generation) in done {
-            self.refused.remove(&name);
-            self.enter(&name, &place, set.clone(), generation);
-            self.places.insert(name, place);
+        for (published, publication) in done {
+            self.enter(published, publication);
         }
-        for (name, error) in failed {
-            if let Some(place) = self.places.get_mut(&name) {
-                place.standing = (State::Stale, Reason::Capacity);
+        // Alone, what the batch has left is free; and the text for tools is not worth an endpoint.
+        for (handle, publication) in failed {
+            self.publish_alone(handle, publication);
+        }
+    }
+
+    fn publish_alone(&mut self, handle: Handle, publication: Publication) {
+        let primary = self.places.get(&publication.view.name).and_then(|place| place.primary);
+        let mut batch = self.writer.batch();
+        let published = add(&mut batch, handle, &publication, primary, true)
+            .or_else(|_| add(&mut batch, handle, &publication, primary, false));
+        if published.is_err() {
+            // Best effort: a name that is gone has nothing to mark.
+            let _ = batch.mark(handle, said((State::Stale, Reason::Capacity), publication.source));
+        }
+        batch.commit();
+        match published {
+            Ok(published) => self.enter(published, publication),
+            Err(error) => {
+                if let Some(place) = self.places.get_mut(&publication.view.name) {
+                    place.standing = (State::Stale, Reason::Capacity);
+                }
+                self.refuse(publication, Why::Room, &error.to_string());
             }
-            self.refuse(&name, &error);
         }
+    }
+
+    /// Tries again what was refused: room may have come free, and a name's owner may have nothing any more.
+    pub(super) fn retry(&mut self) {
+        let waiting: Vec<_> = self.refused.values().map(|refused| refused.publication.clone()).collect();
+        for publication in waiting {
+            if !self.yields(&publication) {
+                self.publish(vec![publication]);
+            }
+        }
+    }
+
+    /// Whether a name is another source's: of the sources that have instances under it, the one that the configuration
+    /// names first has it.
+    fn yields(&self, publication: &Publication) -> bool {
+        let Some(place) = self.places.get(&publication.view.name) else { return false };
+        let is_empty = publication.set.instances.is_empty();
+        place.source != publication.source
+            && place.primary.is_some()
+            && (place.source < publication.source || is_empty)
+    }
+
+    /// Whether it is an empty set of a name that the table does not have: discovered names come with their first endpoint.
+    fn is_nothing_new(&self, publication: &Publication) -> bool {
+        publication.set.instances.is_empty() && !self.places.contains_key(&publication.view.name)
     }
 
     /// Marks names of one source as they stand now, where that is news.
@@ -188,13 +223,15 @@ impl<'t> Shelf<'t> {
         let mut batch = self.writer.batch();
         for (name, standing, detail) in standings {
             // What does not fit stays marked so, until a set of it does.
-            if standing.0 == State::Fresh && self.refused.contains_key(&name) {
-                continue;
-            }
+            let refused = self.refused.get(&(name.clone(), source));
+            let standing = match refused {
+                Some(Refused { why: Why::Room, .. }) => (State::Stale, Reason::Capacity),
+                _ => standing,
+            };
             let Some(place) = self.places.get_mut(&name).filter(|place| place.source == source) else {
                 continue;
             };
-            if place.standing != standing && batch.mark(place.handle, standing.0, standing.1).is_ok() {
+            if place.standing != standing && batch.mark(place.handle, said(standing, source)).is_ok() {
                 place.standing = standing;
                 if let Some(entry) = self.catalog.get(&name) {
                     let (state, reason) = standing;
@@ -207,28 +244,66 @@ impl<'t> Shelf<'t> {
     }
 
     /// Whether exactly this is published already: a listing says again what everybody knows.
-    fn stands(&self, publication: &Publication<'_>) -> bool {
+    fn stands(&self, publication: &Publication) -> bool {
         let name = &publication.view.name;
         let (Some(place), Some(entry)) = (self.places.get(name), self.catalog.get(name)) else {
             return false;
         };
-        place.standing == publication.standing
+        (place.source, place.standing) == (publication.source, publication.standing)
             && entry.set.instances == publication.set.instances
             && entry.set.rejected == publication.set.rejected
-            && !self.refused.contains_key(name)
+            && !self.refused.contains_key(&(name.clone(), publication.source))
     }
 
-    fn enter(&self, name: &str, place: &Place, set: ServiceSet, generation: u64) {
-        let state = if place.primary.is_none() { State::Empty } else { place.standing.0 };
-        let status = self.writer.reader().source(place.source);
-        let source = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
-        let reason = place.standing.1;
-        self.catalog.put(name, Entry { source, set, state, reason, detail: String::new(), generation });
+    fn enter(&mut self, published: Published, publication: Publication) {
+        let Publication { view: View { name, .. }, set, standing, source } = publication;
+        let Published { handle, primary, generation } = published;
+        self.refused.remove(&(name.clone(), source));
+        let state = if primary.is_none() { State::Empty } else { standing.0 };
+        let status = self.writer.reader().source(source);
+        let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
+        let (reason, detail) = (standing.1, String::new());
+        self.catalog.put(&name, Entry { source: from, set, state, reason, detail, generation });
+        self.places.insert(name, Place { handle, source, standing, primary });
     }
 
-    fn refuse(&mut self, name: &str, why: &str) {
-        if self.refused.insert(name.to_owned(), why.to_owned()).as_deref() != Some(why) {
-            tracing::error!(name, "not published: {why}");
+    fn refuse(&mut self, publication: Publication, why: Why, words: &str) {
+        let (name, source) = (publication.view.name.clone(), publication.source);
+        let before = self.refused.get(&(name.clone(), source));
+        if before.is_none_or(|before| before.words != words) {
+            tracing::error!(
+                name,
+                source = publication.view.source,
+                "not published, and tried again: {words}"
+            );
         }
+        self.refused.insert((name, source), Refused { publication, why, words: words.to_owned() });
     }
+}
+
+/// A publication that was added to a batch.
+struct Published {
+    handle: Handle,
+    primary: Option<SocketAddr>,
+    generation: u64,
+}
+
+fn said(standing: (State, Reason), source: u8) -> Standing {
+    Standing { state: standing.0, reason: standing.1, source }
+}
+
+fn add(
+    batch: &mut Batch<'_, '_>,
+    handle: Handle,
+    publication: &Publication,
+    primary: Option<SocketAddr>,
+    with_text: bool,
+) -> Result<Published, PublishError> {
+    let Publication { view, set, standing, source } = publication;
+    let chosen = view.select(set, primary);
+    let endpoints: Vec<Endpoint> = chosen.iter().map(|instance| view::endpoint(instance)).collect();
+    let text = if chosen.is_empty() || !with_text { Vec::new() } else { view::text(&chosen) };
+    let generation = batch.publish(handle, &endpoints, said(*standing, *source), &text)?;
+    let primary = endpoints.first().map(|endpoint| endpoint.address().socket_addr());
+    Ok(Published { handle, primary, generation })
 }

@@ -1,12 +1,15 @@
 //! A source with everything that the publisher remembers of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use resolver_core::{Reason, SourceBeat, State};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::guard::{Guard, Verdict};
 use crate::record::{Rejected, ServiceSet};
@@ -17,8 +20,8 @@ pub(super) struct Watched {
     name: String,
     feed: Feed,
     services: BTreeMap<String, Service>,
-    /// Services of views, whether or not the source has spoken of them.
-    expected: BTreeSet<String>,
+    /// Services of views, whether or not the source has spoken of them, with the tags of each view.
+    viewed: BTreeMap<String, Vec<Vec<String>>>,
     alive_at: Option<Instant>,
     lost: Option<Fault>,
     revision: u64,
@@ -32,11 +35,30 @@ pub(super) struct Watched {
     empty: BTreeMap<String, Instant>,
 }
 
-#[derive(Default)]
+/// How many new bad records of a service are named in the log at once.
+const NAMED: usize = 20;
+
+/// A task of its own, so that its end, a panic included, is seen; and ended when nobody looks any more.
+pub(super) struct AbortOnDrop(JoinHandle<()>);
+
+impl Future for AbortOnDrop {
+    type Output = Result<(), JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 struct Service {
     guard: Guard,
     /// As last reported, so that each record is named once.
-    rejected: Vec<Rejected>,
+    rejected: BTreeSet<Rejected>,
 }
 
 impl Watched {
@@ -46,7 +68,7 @@ impl Watched {
             source,
             feed: Feed::default(),
             services: BTreeMap::new(),
-            expected: BTreeSet::new(),
+            viewed: BTreeMap::new(),
             alive_at: None,
             lost: None,
             revision: 0,
@@ -69,21 +91,34 @@ impl Watched {
         &self.feed
     }
 
-    /// Watches as a task of its own, from here on.
-    pub(super) fn start(&self) -> JoinHandle<()> {
+    /// Watches as a task of its own, after a pause; the task ends with the value that stands for it.
+    pub(super) fn start(&self, pause: Duration) -> AbortOnDrop {
         let (source, feed) = (self.source(), self.feed.clone());
         let known = self.services.keys().cloned().collect();
-        tokio::task::spawn_local(async move { source.watch(known, &feed).await })
+        AbortOnDrop(tokio::task::spawn_local(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            source.watch(known, &feed).await;
+        }))
     }
 
-    /// A view asks for this service.
-    pub(super) fn expect(&mut self, service: &str) {
-        self.expected.insert(service.to_owned());
+    /// A view asks for this service. All of them are named before anything is inherited or reported.
+    pub(super) fn expect(&mut self, service: &str, tags: &[String]) {
+        self.viewed.entry(service.to_owned()).or_default().push(tags.to_vec());
     }
 
-    pub(super) fn inherit(&mut self, service: &str, endpoints: Vec<SocketAddr>) {
-        let service = self.services.entry(service.to_owned()).or_default();
-        service.guard = Guard::inherit(endpoints);
+    /// A predecessor published these under the view with these tags.
+    pub(super) fn inherit(&mut self, service: &str, tags: &[String], endpoints: Vec<SocketAddr>) {
+        self.service(service).guard.inherit(tags, endpoints);
+    }
+
+    fn service(&mut self, name: &str) -> &mut Service {
+        let Watched { services, viewed, .. } = self;
+        services.entry(name.to_owned()).or_insert_with(|| Service {
+            guard: viewed.get(name).map_or_else(Guard::default, |tags| Guard::new(tags.iter().cloned())),
+            rejected: BTreeSet::new(),
+        })
     }
 
     /// What is to be done about each service that was reported.
@@ -102,13 +137,10 @@ impl Watched {
         let mut verdicts = Vec::new();
         for (name, set) in report.services {
             self.revision = self.revision.max(set.revision);
-            let service = self.services.entry(name.clone()).or_default();
-            for rejected in set.rejected.iter().filter(|rejected| !service.rejected.contains(rejected)) {
-                let (source, id) = (&self.name, &rejected.id);
-                tracing::warn!(source, service = name, id = ?id, "a record is left out: {}", rejected.why);
-            }
-            service.rejected.clone_from(&set.rejected);
-            let verdict = service.guard.offer(set);
+            let rejected: BTreeSet<Rejected> = set.rejected.iter().cloned().collect();
+            let before = std::mem::replace(&mut self.service(&name).rejected, rejected.clone());
+            self.name_rejected(&name, rejected.difference(&before));
+            let verdict = self.service(&name).guard.offer(set);
             self.note(&name, &verdict);
             verdicts.push((name, verdict));
         }
@@ -120,7 +152,7 @@ impl Watched {
                 "{}",
                 fault.detail
             );
-            self.services.entry(name.clone()).or_default().guard.doubted(fault);
+            self.service(&name).guard.doubted(fault);
             self.note(&name, &Verdict::Keep);
         }
         if report.alive_at.is_some() {
@@ -141,6 +173,28 @@ impl Watched {
             self.lost = Some(fault);
         }
         verdicts
+    }
+
+    /// The first ones by name, the others by number: a source can have thousands, and a log has readers.
+    fn name_rejected<'r>(&self, service: &str, new: impl Iterator<Item = &'r Rejected>) {
+        let mut unnamed = 0;
+        for (place, rejected) in new.enumerate() {
+            if place < NAMED {
+                let (source, id) = (&self.name, &rejected.id);
+                tracing::warn!(source, service, id = ?id, "a record is left out: {}", rejected.why);
+            } else {
+                unnamed += 1;
+            }
+        }
+        if unnamed > 0 {
+            tracing::warn!(source = self.name, service, "{unnamed} more records are left out");
+        }
+    }
+
+    /// The source's watch has ended, which none may: it is lost until it is started again.
+    pub(super) fn ended(&mut self, why: &str) {
+        tracing::error!(source = self.name, "the watch has ended, and is started again: {why}");
+        self.lost = Some(Fault::new(Reason::BadAnswer, format!("its watch ended: {why}")));
     }
 
     pub(super) fn confirmed(
@@ -193,9 +247,13 @@ impl Watched {
         if whole.0 == State::Stale {
             return whole;
         }
-        match self.services.get(service).and_then(|service| service.guard.hold()) {
-            Some(fault) => (State::Stale, fault.reason),
-            None => whole,
+        match self.services.get(service).map(|service| &service.guard) {
+            Some(guard) if guard.hold().is_some() => {
+                (State::Stale, guard.hold().map_or(Reason::None, |fault| fault.reason))
+            }
+            // What a predecessor left stays in doubt until its service was read.
+            Some(guard) if !guard.has_believed() => (State::Stale, Reason::Restored),
+            _ => whole,
         }
     }
 
@@ -210,7 +268,7 @@ impl Watched {
         let whole = self.whole(now, stale_after);
         let changed = std::mem::take(&mut self.changed);
         if self.stood.replace(whole) != Some(whole) {
-            return Some(self.expected.iter().chain(self.services.keys()).cloned().collect());
+            return Some(self.viewed.keys().chain(self.services.keys()).cloned().collect());
         }
         (!changed.is_empty()).then(|| changed.into_iter().collect())
     }

@@ -128,6 +128,14 @@ fn what_does_not_fit_leaves_the_old_set_and_says_so() {
         registry.set("risk", candidates(8..9));
         let risk = reader.service("risk").expect("published");
         eventually("others go on", || (reader.resolve(risk).ok()?.address().port() == 8).then_some(()));
+        // Room that others leave is used without a word from the registry.
+        registry.set("big", candidates(1..17));
+        let big = eventually("it fits", || reader.service("big").filter(|big| reader.resolve(*big).is_ok()));
+        registry.set("oms", candidates(1..33));
+        eventually("refused", || (reader.resolve(oms).ok()?.reason() == Reason::Capacity).then_some(()));
+        registry.remove("big");
+        eventually("empty", || (reader.resolve(big) == Err(ResolveError::Empty)).then_some(()));
+        eventually("tried again", || (reader.resolve(oms).ok()?.endpoints() == 32).then_some(()));
         registry.set("oms", candidates(1..7));
         eventually("fits again", || {
             let oms = reader.resolve(oms).ok()?;
@@ -137,7 +145,7 @@ fn what_does_not_fit_leaves_the_old_set_and_says_so() {
 }
 
 #[test]
-fn of_two_sources_with_one_name_the_first_to_speak_keeps_it() {
+fn of_two_sources_with_one_name_the_first_that_has_instances_has_it() {
     let (first, second) = (MemoryRegistry::new(), MemoryRegistry::new());
     first.set("oms", candidates(1..2));
     second.set("oms", candidates(2..3));
@@ -147,12 +155,18 @@ fn of_two_sources_with_one_name_the_first_to_speak_keeps_it() {
         let risk = eventually("risk", || reader.service("risk").filter(|risk| reader.resolve(*risk).is_ok()));
         assert_eq!(reader.resolve(risk).expect("published").source(), 1);
         let oms = eventually("oms", || reader.service("oms").filter(|oms| reader.resolve(*oms).is_ok()));
-        let before = reader.resolve(oms).expect("published");
-        let other = if before.source() == 0 { &second } else { &first };
-        other.set("oms", candidates(3..5));
-        other.set("last", candidates(1..2));
-        eventually("the other's next change", || reader.service("last"));
-        assert_eq!(reader.resolve(oms).expect("published").address(), before.address());
+        let port = || reader.resolve(oms).map(|oms| (oms.source(), oms.address().port()));
+        eventually("the first one's", || (port() == Ok((0, 1))).then_some(()));
+        first.remove("oms");
+        eventually("the second one's, as the first has none", || (port() == Ok((1, 2))).then_some(()));
+        second.set("oms", candidates(4..5));
+        eventually("and its changes", || (port() == Ok((1, 4))).then_some(()));
+        first.set("oms", candidates(7..8));
+        eventually("the first one's again", || (port() == Ok((0, 7))).then_some(()));
+        eventually("fresh, whatever the other says", || {
+            second.set("oms", candidates(5..6));
+            (reader.resolve(oms).ok()?.state() == State::Fresh).then_some(())
+        });
     });
 }
 
@@ -210,4 +224,29 @@ fn a_successor_goes_on_with_what_is_there() {
     stage.run(vec![stage::memory("other", &MemoryRegistry::new())], vec![], quick(), |reader| {
         eventually("gone", || (reader.resolve(oms) == Err(ResolveError::Gone)).then_some(()));
     });
+}
+
+#[test]
+fn a_predecessors_set_is_nobody_elses_when_the_sources_are_numbered_anew() {
+    let registry = MemoryRegistry::new();
+    registry.set("oms", candidates(1..4));
+    let stage = Stage::new(Capacity::SMALL);
+    let oms = stage.run(vec![stage::memory("m", &registry)], vec![], quick(), |reader| {
+        eventually("oms", || reader.service("oms").filter(|oms| reader.resolve(*oms).is_ok()))
+    });
+    registry.fail(Fault::new(Reason::Unreachable, "down"));
+    let other = MemoryRegistry::new();
+    // Twice: the first successor has renumbered the sources in the table, the second one reads that.
+    for _ in 0..2 {
+        let sources = vec![stage::memory("new", &other), stage::memory("m", &registry)];
+        stage.run(sources, vec![], quick(), |reader| {
+            other.set("marker", candidates(1..2));
+            eventually("the new source has spoken", || {
+                let marker = reader.service("marker")?;
+                (reader.resolve(marker).ok()?.state() == State::Fresh).then_some(())
+            });
+            let stands = reader.resolve(oms).expect("the set of a source that is down stands");
+            assert_eq!((stands.source(), stands.endpoints(), stands.state()), (1, 3, State::Stale));
+        });
+    }
 }
