@@ -37,6 +37,7 @@ mod address;
 mod consul;
 mod etcd;
 mod http;
+pub mod lag;
 mod process;
 mod resolver;
 mod scratch;
