@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use resolver_sync::pin;
 use resolver_tests::lag::{self, Change, MOST_CHANGES, Plan, Registry, Summary};
 
 /// The median difference may be this much, and its 99th percentile. Nanoseconds.
@@ -24,9 +25,9 @@ struct Args {
     /// The core of the agent's thread; `any` leaves it to the scheduler.
     #[arg(long, default_value = "0", value_parser = core)]
     agent_core: Core,
-    /// The core of the reader; `any` leaves it to the scheduler.
-    #[arg(long, default_value = "any", value_parser = core)]
-    reader_core: Core,
+    /// The core of the reader, by default the last one that is not the agent's; `any` leaves it to the scheduler.
+    #[arg(long, value_parser = core)]
+    reader_core: Option<Core>,
     /// How long the reader sleeps between two polls, in microseconds; with 0 it spins.
     #[arg(long, default_value_t = 20)]
     poll: u64,
@@ -51,6 +52,11 @@ fn core(text: &str) -> Result<Core, String> {
     }
 }
 
+/// The last core that is not the agent's, if there is one.
+fn last_but(agent: Core) -> Core {
+    Core(pin::allowed().into_iter().rfind(|core| Some(*core) != agent.0))
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|name| lag::is_watcher(name)) {
@@ -69,7 +75,7 @@ fn main() -> ExitCode {
             registry,
             changes: args.changes,
             agent_core: args.agent_core.0,
-            reader_core: args.reader_core.0,
+            reader_core: args.reader_core.unwrap_or_else(|| last_but(args.agent_core)).0,
             poll: Duration::from_micros(args.poll),
         };
         let changes = lag::measure(&plan, &own);

@@ -90,3 +90,38 @@ impl Pen {
         self.0.write_all(format!("{port} {} {}\n", sight.at, sight.before).as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(seen: &[u16]) -> Sight {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut sheet = Sheet::new(&dir.path().join("sheet"));
+        let mut pen = Pen::open(sheet.path()).expect("the sheet is there");
+        for port in seen {
+            pen.write(*port, Sight { at: u64::from(*port) * 2, before: 7 }).expect("memory");
+        }
+        let mut next = |port| sheet.wait_for(port, Duration::ZERO, || (), &[]);
+        next(FIRST_PORT);
+        next(FIRST_PORT + 1)
+    }
+
+    #[test]
+    fn changes_come_one_after_the_other() {
+        let sight = read(&[FIRST_PORT, FIRST_PORT + 1]);
+        assert_eq!((sight.at, sight.before), (u64::from(FIRST_PORT + 1) * 2, 7));
+    }
+
+    #[test]
+    #[should_panic = "1001 was due, and 1002 was seen"]
+    fn a_change_that_is_missed_is_a_failure() {
+        read(&[FIRST_PORT, FIRST_PORT + 2]);
+    }
+
+    #[test]
+    #[should_panic = "change 1001 was not seen"]
+    fn a_change_that_never_comes_is_a_failure() {
+        read(&[FIRST_PORT]);
+    }
+}
