@@ -38,6 +38,7 @@ mod consul;
 mod etcd;
 mod follower;
 mod http;
+pub mod lag;
 mod process;
 mod registry;
 mod resolver;

@@ -183,6 +183,8 @@ impl<'a> Run<'a> {
             (last, doubted, reported_in) = (Some(set), false, word.generation);
             poll.learned(changed);
             member.settle(word.generation);
+            // The publisher goes first: what it was told waits for nothing, and the next query has time.
+            tokio::task::yield_now().await;
             if gone && !self.is_wanted(&name) {
                 return name;
             }

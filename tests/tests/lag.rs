@@ -1,0 +1,37 @@
+//! The lag behind a bare watch, in its short form: that every change arrives, in order, and soon. `docs/lag.md` has the
+//! long one, with figures.
+
+use std::path::Path;
+use std::time::Duration;
+
+use resolver_tests::lag::{Plan, Registry, Summary, measure};
+
+const CHANGES: u16 = 100;
+/// Far above what is measured: a machine that builds and tests at the same time must not decide this.
+const MEDIAN_NS: i64 = 5_000_000;
+
+#[track_caller]
+fn follows_closely(registry: Registry) {
+    let poll = Duration::from_micros(200);
+    let plan = Plan { registry, changes: CHANGES, agent_core: None, reader_core: None, poll };
+    // Panics unless both watchers see each change once, in order.
+    let changes = measure(&plan, Path::new(env!("CARGO_BIN_EXE_lag")));
+    let summary = Summary::of(&changes);
+    assert_eq!(changes.len(), usize::from(CHANGES));
+    for change in &changes {
+        let seen = change.bare.min(change.resolved);
+        assert!(change.sent < seen, "seen before it was written: {change:?}\n{summary}");
+        assert!(change.polled_before < change.resolved, "{change:?}\n{summary}");
+    }
+    assert!(summary.difference.p50 < MEDIAN_NS, "{}: {summary}", registry.name());
+}
+
+#[test]
+fn resolve_follows_a_bare_watch_of_consul() {
+    follows_closely(Registry::Consul);
+}
+
+#[test]
+fn resolve_follows_a_bare_watch_of_etcd() {
+    follows_closely(Registry::Etcd);
+}
