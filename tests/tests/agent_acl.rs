@@ -1,5 +1,7 @@
 //! Consul with ACLs: an answer that was filtered looks like an empty service, and must never be taken for one.
 
+#![allow(clippy::print_stdout, reason = "what was measured, for `cargo test -- --nocapture`")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! Readers in processes of their own go on whatever becomes of the agent, the segment's file and the registry.
 
+#![allow(clippy::print_stdout, reason = "what was measured, for `cargo test -- --nocapture`")]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -312,4 +314,27 @@ fn an_agent_that_starts_without_its_registry_takes_over_what_stands() {
     scene.all("they are fresh", SOON, |said| said["state"] == "FRESH");
     show("consul back: readers are fresh after", start.elapsed(), CAUGHT_UP);
     scene.assert_never_without(&first);
+}
+
+/// What every other test here stands on: the followers' own checks can fail.
+#[test]
+fn a_follower_tells_a_mix_and_an_older_set() {
+    let host = Host::new();
+    let file = host.dir().join("services.json");
+    let write = |address: std::net::Ipv4Addr, of: Place| {
+        let instance = json!({ "id": "1", "address": address, "port": of.port(), "weight": of.weight() });
+        let text = json!({ "service": [{ "name": "orders", "instance": [instance] }] }).to_string();
+        std::fs::write(&file, text).expect("a file in the test's own directory");
+    };
+    let place = |moves| Place::new(1, moves);
+    write(place(5).address(), place(5));
+    let source = format!("[[source]]\nname = \"file\"\nkind = \"file\"\npath = \"{}\"\n", file.display());
+    let _agent = host.agent(&source);
+    host.until("orders", "has its instance", SOON, |got| got.code == Some(0));
+    let follower = Follower::start(env!("CARGO_BIN_EXE_follow"), &host, "orders");
+    follower.until("it resolves", SOON, |said| said["length"] == 1 && said["torn"] == 0 && said["back"] == 0);
+    write(place(4).address(), place(4));
+    follower.until("it tells the older set", SOON, |said| said["back"] != 0 && said["torn"] == 0);
+    write(place(6).address(), place(7));
+    follower.until("it tells the mix", SOON, |said| said["torn"] != 0);
 }

@@ -107,15 +107,15 @@ fn a_handle_taken_before_the_service_exists_is_good_for_ever() {
     let host = Host::new();
     let _agent = host.agent(&format!(
         "[[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = [\"{}\"]\n\
-         [[view]]\nname = \"oms\"\nsource = \"etcd\"\nservice = \"orders\"\n",
+         [[view]]\nname = \"orders\"\nsource = \"etcd\"\n",
         etcd.url()
     ));
-    let never = host.until("oms", "is known", SOON, |got| got.code == Some(4)).json();
+    let never = host.until("orders", "is known", SOON, |got| got.code == Some(4)).json();
     assert_eq!(
         (&never["state"], &never["source"], &never["age_ms"], &never["endpoint"]),
         (&json!("NEVER"), &json!(""), &Value::Null, &Value::Null)
     );
-    let follower = Follower::start(env!("CARGO_BIN_EXE_follow"), &host, "oms");
+    let follower = Follower::start(env!("CARGO_BIN_EXE_follow"), &host, "orders");
     let first = follower.until("it has the handle", SOON, |said| said["why"] == "Never");
 
     let mut generation = 0;
@@ -132,7 +132,7 @@ fn a_handle_taken_before_the_service_exists_is_good_for_ever() {
         etcd.etcdctl(&["del", "--prefix", "/services/orders/"]);
         let gone = follower.until("it sees the service go", SOON, |said| said["why"] == "Empty");
         assert_eq!((&gone["handle"], &gone["state"]), (&first["handle"], &json!("EMPTY")));
-        assert_eq!(host.get("oms").code, Some(4));
+        assert_eq!(host.get("orders").code, Some(4));
     }
     follower.assert_whole();
     assert_eq!(follower.last()["gone"], 0, "the handle is never gone");
