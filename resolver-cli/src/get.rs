@@ -17,7 +17,7 @@ pub(crate) struct GetArgs {
 }
 
 pub(crate) fn run(args: &GetArgs) -> Result<(), Failure> {
-    let mut reading = Reading::open(&args.segment.segment)?;
+    let mut reading = Reading::open(&args.segment)?;
     reading.wait_for_beat();
     let service = match reading.service(&args.name) {
         Ok(Some(service)) => service,

@@ -15,7 +15,7 @@ pub(crate) struct ListArgs {
 }
 
 pub(crate) fn run(args: &ListArgs) -> Result<(), Failure> {
-    let mut reading = Reading::open(&args.segment.segment)?;
+    let mut reading = Reading::open(&args.segment)?;
     reading.wait_for_beat();
     let mut names = Vec::new();
     reading.reader().for_each(|name, _| {

@@ -47,6 +47,9 @@ struct SegmentArgs {
     /// The segment's file.
     #[arg(long, value_name = "PATH", default_value = shm::DEFAULT_PATH)]
     segment: PathBuf,
+    /// The user id that the segment belongs to, where it is neither this user's nor root's.
+    #[arg(long, value_name = "UID")]
+    owner: Option<u32>,
 }
 
 /// How a command ended, where it did not end well.

@@ -1,13 +1,13 @@
 //! What the tools read from a segment, in the words that they print.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use resolver_core::{Endpoint, Handle, Liveness, Reader, ResolveError, Segment, SegmentError, State};
+use resolver_core::shm::Owner;
+use resolver_core::{Endpoint, Handle, Liveness, Reader, Reason, ResolveError, Segment, SegmentError, State};
 use resolver_sync::view::Label;
 use serde::Serialize;
 
-use crate::{Failure, output};
+use crate::{Failure, SegmentArgs, output};
 
 /// How long to wait for a sign of life: ten beats of the publisher, as a busy host may delay a few.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,6 +45,9 @@ pub(crate) struct Entry {
     pub(crate) tags: Vec<String>,
 }
 
+/// A service's handle, its standing, and whether the publisher beats.
+pub(crate) type Glance = (Option<Handle>, Option<(State, Reason, u8, u64)>, bool);
+
 /// A segment with an ear for its publisher.
 pub(crate) struct Reading {
     segment: Segment,
@@ -53,8 +56,8 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        Self::try_open(path).map_err(|error| {
+    pub(crate) fn open(args: &SegmentArgs) -> Result<Self, Failure> {
+        Self::try_open(args).map_err(|error| {
             let hint = match &error {
                 SegmentError::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
                     "; is an agent running? (resolver agent --config FILE)"
@@ -65,8 +68,10 @@ impl Reading {
         })
     }
 
-    pub(crate) fn try_open(path: &Path) -> Result<Self, SegmentError> {
-        Ok(Reading { segment: Segment::open(path)?, liveness: Liveness::new(), began: Instant::now() })
+    pub(crate) fn try_open(args: &SegmentArgs) -> Result<Self, SegmentError> {
+        let owner = args.owner.map_or(Owner::SelfOrRoot, Owner::Uid);
+        let segment = Segment::open_from(&args.segment, owner)?;
+        Ok(Reading { segment, liveness: Liveness::new(), began: Instant::now() })
     }
 
     pub(crate) fn segment(&self) -> &Segment {
@@ -95,6 +100,13 @@ impl Reading {
     /// Whether the publisher beats.
     pub(crate) fn is_live(&self) -> bool {
         self.liveness.silence().is_some_and(|silence| silence < PATIENCE)
+    }
+
+    /// What changes whenever [`Reading::service`] does, for the price of one line.
+    pub(crate) fn glance(&self, name: &str) -> Glance {
+        let reader = self.reader();
+        let handle = reader.service(name);
+        (handle, handle.and_then(|handle| reader.standing(handle).ok()), self.is_live())
     }
 
     /// A service by name; `None` where the segment does not know it.

@@ -24,26 +24,32 @@ pub(crate) struct WatchArgs {
 }
 
 pub(crate) fn run(args: &WatchArgs) -> Result<(), Failure> {
-    let mut reading = Reading::open(&args.segment.segment)?;
+    let mut reading = Reading::open(&args.segment)?;
     reading.wait_for_beat();
     let mut shown = None;
+    let mut glanced = None;
     let mut looked: u32 = 0;
     loop {
         reading.poll();
-        // A service that is not there is watched all the same: it may come.
-        if let Ok(service) = reading.service(&args.name)
-            && shown.as_ref() != Some(&key(service.as_ref()))
+        // One line of the table tells whether there is anything to read; a service that is not there may come.
+        let glance = reading.glance(&args.name);
+        if glanced != Some(glance)
+            && let Ok(service) = reading.service(&args.name)
         {
-            print(args, service.as_ref())?;
-            shown = Some(key(service.as_ref()));
+            if shown.as_ref() != Some(&key(service.as_ref())) {
+                print(args, service.as_ref())?;
+                shown = Some(key(service.as_ref()));
+            }
+            glanced = Some(glance);
         }
         looked = looked.wrapping_add(1);
         if looked.is_multiple_of(REOPEN_EVERY)
             && !reading.is_live()
             && !reading.segment().is_current()
-            && let Ok(next) = Reading::try_open(&args.segment.segment)
+            && let Ok(mut next) = Reading::try_open(&args.segment)
         {
-            reading = next;
+            next.wait_for_beat();
+            (reading, glanced) = (next, None);
         }
         std::thread::sleep(PERIOD);
     }

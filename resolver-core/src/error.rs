@@ -81,7 +81,7 @@ impl fmt::Display for AddError {
             AddError::Name(error) => error.fmt(f),
             AddError::Services => f.write_str("the table has no room for another service"),
             AddError::Names => {
-                f.write_str("the table has no room for another name; supersede it by a new one")
+                f.write_str("the table has no room for another name: remove the segment's file, so that a new one is made")
             }
         }
     }

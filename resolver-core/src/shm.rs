@@ -124,7 +124,7 @@ impl fmt::Display for SegmentError {
             }
             SegmentError::Table { path, error } => write!(f, "{}: {error}", path.display()),
             SegmentError::InUse { path, pid } => {
-                write!(f, "{} belongs to process {pid}, which is alive; stop that one first", path.display())
+                write!(f, "{} is locked by a live process; its last owner was process {pid}", path.display())
             }
             SegmentError::Create(error) => error.fmt(f),
             SegmentError::Damaged(error) => error.fmt(f),

@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
-use crate::pin::{PinError, pin_sync};
+use crate::pin::{PinError, avoid, pin_sync};
 use crate::publisher::{Ended, Patience, Publisher};
 use crate::source::Source;
 use crate::view::View;
@@ -43,6 +43,8 @@ pub enum AgentError {
 pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
     if let Some(core) = config.sync.core {
         pin_sync(core, &config.sync.reader_cores)?;
+    } else if !config.sync.reader_cores.is_empty() {
+        avoid(&config.sync.reader_cores)?;
     }
     // One runtime for the agent's life: `stop` waits for signals that this runtime's driver receives.
     let runtime = runtime()?;

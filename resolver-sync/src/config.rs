@@ -210,15 +210,28 @@ impl Config {
             if !names.insert(&view.name) {
                 return invalid(format!("view {:?} is there twice", view.name));
             }
-            if !self.sources.iter().any(|source| source.name == view.source) {
+            let Some(source) = self.sources.iter().find(|source| source.name == view.source) else {
                 return invalid(format!(
                     "view {:?} names source {:?}, which there is not",
+                    view.name, view.source
+                ));
+            };
+            let service = view.service.as_ref().unwrap_or(&view.name);
+            if !source.watches(service) {
+                return invalid(format!(
+                    "view {:?} asks for {service:?}, which is not among the services of source {:?}",
                     view.name, view.source
                 ));
             }
         }
         if self.segment.services == 0 || self.segment.endpoints == 0 {
             return invalid("segment: services and endpoints must be at least 1");
+        }
+        if self.sync.stale_after_ms < 1000 {
+            return invalid(format!(
+                "sync: stale_after_ms is {}; sources prove themselves every second or two, so it must be 1000 at least",
+                self.sync.stale_after_ms
+            ));
         }
         if let Some(core) = self.sync.core
             && self.sync.reader_cores.contains(&core)

@@ -20,6 +20,16 @@ pub enum PinError {
         /// What was asked for.
         core: usize,
     },
+    /// Every core that the thread may run on is to be kept free of it.
+    #[error(
+        "this thread may run on cores {allowed}, and nowhere else than on {cores}, which are in reader_cores"
+    )]
+    NowhereElse {
+        /// What it was to stay away from.
+        cores: String,
+        /// Where it may run.
+        allowed: String,
+    },
     /// The kernel refused, as it does for a core outside the process's cpuset.
     #[error("the kernel does not let this thread run on core {core}; it may run on cores {allowed}")]
     Refused {
@@ -67,6 +77,21 @@ pub fn pin_sync(core: usize, reader_cores: &[usize]) -> Result<(), PinError> {
     pin_to(core)
 }
 
+/// Keeps the calling thread away from these cores, without pinning it to one.
+///
+/// # Errors
+///
+/// [`PinError::NowhereElse`].
+pub fn avoid(cores: &[usize]) -> Result<(), PinError> {
+    let mut set = rustix::thread::CpuSet::new();
+    let left: Vec<usize> = allowed().into_iter().filter(|core| !cores.contains(core)).collect();
+    left.iter().for_each(|core| set.set(*core));
+    if left.is_empty() || rustix::thread::sched_setaffinity(None, &set).is_err() || allowed() != left {
+        return Err(PinError::NowhereElse { cores: list(cores), allowed: list(&allowed()) });
+    }
+    Ok(())
+}
+
 /// The cores that the calling thread may run on.
 pub fn allowed() -> Vec<usize> {
     let set = rustix::thread::sched_getaffinity(None).unwrap_or_default();
@@ -111,6 +136,20 @@ mod tests {
         let core = *online().last().expect("there is a core");
         let seen = std::thread::spawn(move || pin_to(core).map(|()| allowed())).join().expect("no panic");
         assert_eq!(seen.expect("pinned"), [core]);
+    }
+
+    #[test]
+    fn a_thread_stays_away_from_what_it_is_told() {
+        let cores = allowed();
+        let (kept, others) = cores.split_first().expect("there is a core");
+        let seen = std::thread::spawn({
+            let kept = *kept;
+            move || (avoid(&[kept]), allowed())
+        });
+        let (result, now) = seen.join().expect("no panic");
+        // On a host of one core there is nowhere to go, and the thread stays where it was.
+        assert_eq!(result.is_ok(), !others.is_empty());
+        assert_eq!(now, if others.is_empty() { cores.clone() } else { others.to_vec() });
     }
 
     #[test]

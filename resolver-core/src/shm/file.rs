@@ -9,6 +9,9 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 use super::SegmentError;
 
+/// What the names of new files begin with.
+const NEW: &str = ".new-";
+
 /// Whose segments a reader trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -102,7 +105,10 @@ pub(super) fn prepare_directory(path: &Path) -> Result<PathBuf, SegmentError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
     match rustix::fs::mkdir(&directory, Mode::from_raw_mode(0o750)) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        // As below: the umask must not decide who can resolve.
+        Ok(()) => rustix::fs::chmod(&directory, Mode::from_raw_mode(0o750))
+            .map_err(|error| SegmentError::io("open to readers", &directory, error))?,
+        Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(SegmentError::io("make the directory", &directory, error)),
     }
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -123,7 +129,7 @@ pub(super) fn prepare_directory(path: &Path) -> Result<PathBuf, SegmentError> {
 
 /// A new file under a name that nobody opens, with all its room allocated.
 pub(super) fn create(directory: &Path, size: usize) -> Result<(File, PathBuf), SegmentError> {
-    let path = directory.join(std::format!(".new-{}-{:016x}", std::process::id(), random()?));
+    let path = directory.join(std::format!("{NEW}{}-{:016x}", std::process::id(), random()?));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o640))
         .map_err(|error| SegmentError::io("create", &path, error))?;
@@ -137,12 +143,30 @@ pub(super) fn create(directory: &Path, size: usize) -> Result<(File, PathBuf), S
     Ok((File::from(file), path))
 }
 
+/// Removes new files whose makers died before they had a place. One that is being made is locked, or a moment away from
+/// it: then its maker finds it gone, and begins again.
+pub(super) fn sweep(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_new = entry.file_name().to_str().is_some_and(|name| name.starts_with(NEW));
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        if is_new
+            && let Ok(file) = rustix::fs::open(&path, flags, Mode::empty())
+            && rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            remove(&path);
+        }
+    }
+}
+
 /// Gives a new file its place: over what is there, or only where nothing is. Whether it got it.
 pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<bool, SegmentError> {
     let flags = if replace { rustix::fs::RenameFlags::empty() } else { rustix::fs::RenameFlags::NOREPLACE };
     match rustix::fs::renameat_with(CWD, new, CWD, path, flags) {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::EXIST) => Ok(false),
+        // Somebody was quicker, or swept it away.
+        Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOENT) => Ok(false),
         Err(error) => Err(SegmentError::io("put the new segment in place at", path, error)),
     }
 }

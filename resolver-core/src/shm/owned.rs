@@ -167,11 +167,13 @@ impl OwnedSegment {
         replace: bool,
     ) -> Result<Option<Self>, SegmentError> {
         let size = capacity.lines() * size_of::<Line>();
+        file::sweep(directory);
         let (file, new) = file::create(directory, size)?;
-        let made = fill(&new, &file, size, capacity).and_then(|mapping| {
-            file.try_lock().map_err(|error| lock_error(&new, error, &mapping))?;
-            Ok((mapping, file::place(&new, path, replace)?))
-        });
+        let made = file
+            .lock()
+            .map_err(|error| SegmentError::io("lock", &new, error))
+            .and_then(|()| fill(&new, &file, size, capacity))
+            .and_then(|mapping| Ok((mapping, file::place(&new, path, replace)?)));
         let (mapping, placed) = match made {
             Ok(made) => made,
             Err(error) => {

@@ -46,6 +46,11 @@ pub enum Kind {
 }
 
 impl SourceConfig {
+    /// Whether the source's own list of services, if it has one, has this one.
+    pub(super) fn watches(&self, service: &String) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(service))
+    }
+
     /// The source, ready to watch; `viewed` are the services that views ask it for.
     pub(super) fn build(&self, viewed: &[String]) -> Result<Box<dyn Source + Send>, ConfigError> {
         match self.kind {

@@ -203,6 +203,13 @@ impl Trouble {
     }
 }
 
+/// Whether nothing that is sent there leaves the host.
+fn is_loopback(authority: &str) -> bool {
+    let host = authority.trim_end_matches('/').rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
+}
+
 fn endpoint(url: &str, config: &EtcdConfig) -> Result<(String, Endpoint), EtcdError> {
     let invalid = |why: &str| EtcdError::Endpoint { url: url.into(), why: why.into() };
     let Some(authority) = url.strip_prefix("http://") else {
@@ -217,6 +224,9 @@ fn endpoint(url: &str, config: &EtcdConfig) -> Result<(String, Endpoint), EtcdEr
         // Not quoted: what stands before the @ may be a password.
         let why = "it holds a user; set user and password apart from it".into();
         return Err(EtcdError::Endpoint { url: "(not shown)".into(), why });
+    }
+    if config.password.is_some() && !is_loopback(authority) {
+        return Err(invalid("a password would go there unencrypted; it goes to a loopback address only"));
     }
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| invalid(&error.to_string()))?
