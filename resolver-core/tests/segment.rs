@@ -95,7 +95,7 @@ fn a_second_owner_is_refused_and_touches_nothing() {
         match OwnedSegment::acquire(&path, &capacity) {
             Err(error @ SegmentError::InUse { pid, .. }) => {
                 assert_eq!(pid, std::process::id());
-                assert!(error.to_string().contains("stop that one first"), "{error}");
+                assert!(error.to_string().contains("its last owner was process"), "{error}");
             }
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("two owners"),
