@@ -48,7 +48,7 @@ pub enum PublishError {
     Full {
         /// Endpoint cells that the set and its text would take.
         needed: usize,
-        /// Endpoint cells in use, of [`Writer::room`](crate::Writer::room).
+        /// Endpoint cells in use, of [`Writer::usage`](crate::Writer::usage).
         used: usize,
     },
     /// The set has a text, and the table was created without room for any.

@@ -36,8 +36,8 @@
 //!
 //! # Features
 //!
-//! Without features the crate is `no_std`, needs no allocator and has no dependency. `std` adds [`heap`]; `shm` adds
-//! [`Segment`] and [`OwnedSegment`].
+//! Without features the crate is `no_std`, needs no allocator and has no dependency. `std` adds `heap`; `shm` adds
+//! `Segment` and `OwnedSegment`.
 
 #![no_std]
 

@@ -31,7 +31,14 @@ use crate::sync::{ALL, Site};
 fn explore(name: &str, bound: usize, model: impl Fn() + Sync + Send + 'static) {
     let executions = executions(bound, model);
     assert!(executions > 1, "model {name} explored nothing");
-    std::eprintln!("model {name}: {executions} executions at bound {bound}");
+    say(&format!("model {name}: {executions} executions at bound {bound}"));
+}
+
+/// Past the test harness, which keeps what a test that passes prints to itself.
+fn say(line: &str) {
+    use std::io::Write;
+
+    writeln!(std::io::stderr(), "{line}").expect("standard error can be written to");
 }
 
 fn executions(bound: usize, model: impl Fn() + Sync + Send + 'static) -> usize {
@@ -58,7 +65,7 @@ fn must_fail(name: &str, bound: usize, model: impl Fn() + Sync + Send + 'static)
     let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("");
     // A limit of loom's is no proof of anything; `join` passes the reader's own panic on as `Any`.
     assert!(!said.contains("exceeded"), "{name} ended by a limit: {said}");
-    std::eprintln!("model {name}: caught");
+    say(&format!("model {name}: caught"));
 }
 
 /// The model must fail without this ordering.

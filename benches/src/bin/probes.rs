@@ -1,7 +1,7 @@
 //! Small functions for callgrind: one call each of what the hot path does. `cargo xtask test budgets` counts the
 //! instructions of a call, exactly, and holds them to `benches/budgets.txt`.
 //!
-//! `probes` prints the names; `probes NAME` makes [`CALLS`] calls of that one.
+//! `probes` prints the names; `probes NAME` makes 1000 calls of that one.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it is a command")]

@@ -141,11 +141,27 @@ fn die_publishing(pair: &Pair, value: u64, death: Death) {
     }
 }
 
+/// A thread that reads once or twice, as [`reader`].
+fn reads(pair: &Arc<Pair>, twice: bool) -> thread::JoinHandle<(u64, u64)> {
+    if twice {
+        return reader(pair);
+    }
+    let pair = pair.clone();
+    thread::spawn(move || {
+        let only = pair.read();
+        // A read that was overtaken everywhere has seen nothing older than the first value.
+        (1, only.unwrap_or(1))
+    })
+}
+
+/// Two reads cost ten times what one does: they are shown at one preemption less.
+const READS: [(bool, usize); 2] = [(true, 1), (false, 2)];
+
 /// A writer dies; a reader goes on reading while the next writer repairs and publishes.
-fn death_and_repair(death: Death) {
+fn death_and_repair(death: Death, twice: bool) {
     let pair = Pair::new();
     pair.publish(1);
-    let reader = reader(&pair);
+    let reader = reads(&pair, twice);
     die_publishing(&pair, 2, death);
     cell::repair::<N>(&pair.line, &pair.shadow, false);
     let next = if pair.line.load(0) / 4 == 1 { 2 } else { 3 };
@@ -160,18 +176,21 @@ fn death_and_repair(death: Death) {
 #[test]
 fn loom_cell_survives_a_death_at_each_step() {
     for death in [Death::ShadowHalf, Death::Staged, Death::Odd, Death::LineHalf, Death::LineWhole] {
-        explore("cell death and repair", 2, move || death_and_repair(death));
+        for (twice, bound) in READS {
+            explore("cell death and repair", bound, move || death_and_repair(death, twice));
+        }
     }
 }
 
 /// The next writer dies too, within its repair; the one after it repairs again.
 #[test]
 fn loom_cell_survives_a_death_within_repair() {
-    for whole in [false, true] {
-        explore("cell death within repair", 2, move || {
+    for (whole, (twice, bound)) in [(false, READS[0]), (false, READS[1]), (true, READS[0]), (true, READS[1])]
+    {
+        explore("cell death within repair", bound, move || {
             let pair = Pair::new();
             pair.publish(1);
-            let reader = reader(&pair);
+            let reader = reads(&pair, twice);
             die_publishing(&pair, 2, Death::LineHalf);
             // The stores of `cell::repair` for an odd `seq`, up to the second death.
             pair.shadow.store(0, 8);
