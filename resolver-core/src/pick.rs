@@ -5,7 +5,7 @@
 //! published meanwhile it begins again. The same set and the same key give the same endpoint in every process.
 //!
 //! For the first endpoint alone, the primary, [`Reader::resolve`](crate::Reader::resolve) is all there is to do; to go on
-//! after a failure, walk the [`Set`](crate::Set): it is in the publisher's order of preference.
+//! after a failure, walk the [`Set`]: it is in the publisher's order of preference.
 
 mod key;
 mod random;
