@@ -7,6 +7,7 @@ mod get;
 mod list;
 mod output;
 mod reading;
+mod sources;
 mod watch;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ enum Command {
     Get(get::GetArgs),
     /// List every service of the segment.
     List(list::ListArgs),
+    /// List the registries that the agent watches, how old their word is, and how many records it had to leave out.
+    Sources(sources::SourcesArgs),
     /// Print a line for each change of one service.
     Watch(watch::WatchArgs),
 }
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Agent(args) => agent::run(&args),
         Command::Get(args) => get::run(&args),
         Command::List(args) => list::run(&args),
+        Command::Sources(args) => sources::run(&args),
         Command::Watch(args) => watch::run(&args),
     };
     match result {

@@ -102,6 +102,11 @@ impl Reading {
         self.liveness.silence().is_some_and(|silence| silence < PATIENCE)
     }
 
+    /// How old a source's word is, at most.
+    pub(crate) fn age_ms(&self, source: u8) -> Option<u64> {
+        self.liveness.age(source).and_then(|age| u64::try_from(age.as_millis()).ok())
+    }
+
     /// What changes whenever [`Reading::service`] does, for the price of one line.
     pub(crate) fn glance(&self, name: &str) -> Glance {
         let reader = self.reader();
@@ -160,11 +165,7 @@ impl Reading {
             endpoint: endpoints.first().cloned(),
             endpoints,
             source: status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned()),
-            age_ms: self
-                .liveness
-                .age(source)
-                .filter(|_| published)
-                .and_then(|age| u64::try_from(age.as_millis()).ok()),
+            age_ms: published.then(|| self.age_ms(source)).flatten(),
         }))
     }
 }

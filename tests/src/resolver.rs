@@ -130,6 +130,12 @@ impl Host {
         self.run(&["list", "--json", "--segment", &self.segment().display().to_string()])
     }
 
+    /// `resolver sources --json` on the host's segment.
+    #[track_caller]
+    pub fn sources(&self) -> Ran {
+        self.run(&["sources", "--json", "--segment", &self.segment().display().to_string()])
+    }
+
     /// Starts `resolver watch NAME --json`; [`Process::stdout`] has a line for each change so far.
     #[track_caller]
     pub fn watch(&self, name: &str) -> Process {

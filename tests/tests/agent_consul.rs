@@ -138,6 +138,9 @@ fn bad_records_among_good_ones_are_left_out_counted_and_named() {
     let segment = Segment::open(host.segment()).expect("the agent's segment");
     let rejected = || segment.reader().source(0).map(|source| source.rejected());
     eventually(SOON, "three records are counted", || rejected() == Some(3));
+    let sources = host.sources().json();
+    assert_eq!((&sources[0]["source"], &sources[0]["rejected"]), (&json!("consul"), &json!(3)), "{sources}");
+    assert_eq!((sources.as_array().map(Vec::len), &sources[0]["reason"]), (Some(1), &json!("none")));
     let log = agent.stderr();
     for (id, why) in [
         ("node-1/no-port", "port 0"),
