@@ -96,6 +96,9 @@ pub const MAX_NAME: usize = 255;
 /// The largest set, in endpoints.
 pub const MAX_SET: usize = u16::MAX as usize;
 
+/// The most text lines for each endpoint.
+pub(crate) const MAX_TEXT_LINES: usize = 1 << 16;
+
 /// Words of a directory bucket.
 pub(crate) const BUCKET_WORDS: usize = 4;
 
@@ -105,7 +108,8 @@ pub struct Capacity {
     /// Services at one time. Over the life of a table twice as many different names may come and go.
     pub services: u32,
     /// Endpoints in all sets together, each set counted rounded up to a power of two. Twice the room is set aside, so
-    /// that a new set is written whole before the old one is left.
+    /// that a new set is written whole before the old one is left. Blocks are aligned to their size and nothing is moved to
+    /// make room, so where sets of very different sizes come and go, a large one can be refused though the sum would fit.
     pub endpoints: u32,
     /// Configuration values.
     pub configs: u32,
@@ -123,6 +127,14 @@ impl Capacity {
     /// Lines of 64 bytes that a table of this capacity needs.
     pub const fn lines(&self) -> usize {
         Plan::of(self).total
+    }
+
+    /// Whether the header can say it: counts have 32 bits, endpoint cells and directory buckets among them.
+    pub(crate) const fn is_sayable(&self) -> bool {
+        let plan = Plan::of(self);
+        plan.endpoints <= u32::MAX as usize
+            && plan.buckets <= u32::MAX as usize
+            && plan.text_lines <= MAX_TEXT_LINES
     }
 }
 

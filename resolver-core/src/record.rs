@@ -13,7 +13,11 @@
 //! The first three words of a head answer the narrow read. Every value of every field decodes to something well
 //! formed, so a damaged table cannot do more than give a wrong address.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod address;
+mod endpoint;
+
+pub use address::Address;
+pub use endpoint::Endpoint;
 
 use crate::cell::PAYLOAD;
 use crate::state::{Reason, State};
@@ -21,213 +25,6 @@ use crate::writer::Standing;
 
 /// Words of a record.
 pub(crate) type Words = [u64; PAYLOAD];
-
-const FAMILY_V4: u64 = 4;
-const FAMILY_V6: u64 = 6;
-
-/// An address and port, as three words of a record.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Address {
-    words: [u64; 3],
-}
-
-impl Address {
-    #[inline(always)]
-    pub(crate) fn from_words(words: [u64; 3]) -> Self {
-        Address { words }
-    }
-
-    /// The three words as they lie in the table: for bindings, and to consume an answer whole. What lies where is the
-    /// layout's, and changes with [`LAYOUT_VERSION`](crate::LAYOUT_VERSION).
-    #[inline(always)]
-    pub fn to_words(&self) -> [u64; 3] {
-        self.words
-    }
-
-    fn encode(address: SocketAddr) -> [u64; 3] {
-        let port = u64::from(address.port());
-        match address.ip() {
-            IpAddr::V4(v4) => [u64::from(v4.to_bits()), 0, port | FAMILY_V4 << 16],
-            IpAddr::V6(v6) => {
-                let bits = v6.to_bits();
-                [(bits >> 64) as u64, bits as u64, port | FAMILY_V6 << 16]
-            }
-        }
-    }
-
-    /// The port, 1 to 65535.
-    #[inline(always)]
-    pub fn port(&self) -> u16 {
-        self.words[2] as u16
-    }
-
-    /// The IP address.
-    #[inline]
-    pub fn ip(&self) -> IpAddr {
-        if self.words[2] >> 16 & 0xff == FAMILY_V4 {
-            IpAddr::V4(Ipv4Addr::from_bits(self.words[0] as u32))
-        } else {
-            IpAddr::V6(Ipv6Addr::from_bits(u128::from(self.words[0]) << 64 | u128::from(self.words[1])))
-        }
-    }
-
-    /// As the standard library has it.
-    #[inline]
-    pub fn socket_addr(&self) -> SocketAddr {
-        SocketAddr::new(self.ip(), self.port())
-    }
-}
-
-impl From<Address> for SocketAddr {
-    fn from(address: Address) -> Self {
-        address.socket_addr()
-    }
-}
-
-impl core::fmt::Debug for Address {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.socket_addr().fmt(f)
-    }
-}
-
-impl core::fmt::Display for Address {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.socket_addr().fmt(f)
-    }
-}
-
-/// One endpoint of a set.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Endpoint {
-    words: Words,
-}
-
-impl Endpoint {
-    /// An endpoint at this address, with weight 1 and all else 0.
-    ///
-    /// ```
-    /// use resolver_core::Endpoint;
-    ///
-    /// let endpoint = Endpoint::new("10.0.0.1:9000".parse()?).with_weight(10).with_id(7);
-    /// assert_eq!(endpoint.address().port(), 9000);
-    /// assert_eq!((endpoint.weight(), endpoint.id(), endpoint.tier()), (10, 7, 0));
-    /// # Ok::<(), core::net::AddrParseError>(())
-    /// ```
-    pub fn new(address: SocketAddr) -> Self {
-        let [a, b, c] = Address::encode(address);
-        Endpoint { words: [a, b, c, 0, 0, 1, 0] }
-    }
-
-    /// Identifies the instance within its service, across changes of address.
-    pub fn with_id(mut self, id: u64) -> Self {
-        self.words[3] = id;
-        self
-    }
-
-    /// One bit for each tag; what each bit means is the publisher's word.
-    pub fn with_tags(mut self, tags: u64) -> Self {
-        self.words[4] = tags;
-        self
-    }
-
-    /// Relative share of the traffic.
-    pub fn with_weight(mut self, weight: u32) -> Self {
-        self.words[5] = self.words[5] & !0xffff_ffff | u64::from(weight);
-        self
-    }
-
-    /// 0 is asked first.
-    pub fn with_tier(mut self, tier: u8) -> Self {
-        self.words[2] = self.words[2] & !(0xff << 24) | u64::from(tier) << 24;
-        self
-    }
-
-    /// A number for the zone; 0 is unknown.
-    pub fn with_zone(mut self, zone: u16) -> Self {
-        self.words[2] = self.words[2] & !(0xffff << 48) | u64::from(zone) << 48;
-        self
-    }
-
-    /// Address and port.
-    #[inline(always)]
-    pub fn address(&self) -> Address {
-        Address::from_words([self.words[0], self.words[1], self.words[2]])
-    }
-
-    /// See [`Endpoint::with_id`].
-    #[inline(always)]
-    pub fn id(&self) -> u64 {
-        self.words[3]
-    }
-
-    /// See [`Endpoint::with_tags`].
-    #[inline(always)]
-    pub fn tags(&self) -> u64 {
-        self.words[4]
-    }
-
-    /// See [`Endpoint::with_weight`].
-    #[inline(always)]
-    pub fn weight(&self) -> u32 {
-        self.words[5] as u32
-    }
-
-    /// See [`Endpoint::with_tier`].
-    #[inline(always)]
-    pub fn tier(&self) -> u8 {
-        (self.words[2] >> 24) as u8
-    }
-
-    /// See [`Endpoint::with_zone`].
-    #[inline(always)]
-    pub fn zone(&self) -> u16 {
-        (self.words[2] >> 48) as u16
-    }
-
-    /// The publication of the set that it belongs to.
-    #[inline(always)]
-    pub fn generation(&self) -> u64 {
-        self.words[6]
-    }
-
-    #[inline(always)]
-    pub(crate) fn from_words(words: Words) -> Self {
-        Endpoint { words }
-    }
-
-    /// Below it, of 32 random bits, this endpoint is picked by weight; else its alias.
-    #[inline(always)]
-    pub(crate) fn threshold(&self) -> u32 {
-        (self.words[5] >> 32) as u32
-    }
-
-    /// The place in the set to which it gives the rest of its picks.
-    #[inline(always)]
-    pub(crate) fn alias(&self) -> u16 {
-        (self.words[2] >> 32) as u16
-    }
-
-    /// As it lies in a set of this generation, with its line of the alias table.
-    pub(crate) fn words_in(&self, generation: u64, threshold: u32, alias: u16) -> Words {
-        let mut words = self.words;
-        words[2] = words[2] & !(0xffff << 32) | u64::from(alias) << 32;
-        words[5] = words[5] & 0xffff_ffff | u64::from(threshold) << 32;
-        words[6] = generation;
-        words
-    }
-}
-
-impl core::fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("address", &self.address())
-            .field("id", &self.id())
-            .field("weight", &self.weight())
-            .field("tier", &self.tier())
-            .field("generation", &self.generation())
-            .finish()
-    }
-}
 
 /// What `resolve` gives: the service's primary endpoint, and how the whole service stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -330,7 +127,7 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn encode(&self) -> Words {
-        let primary = self.primary.map_or([0; PAYLOAD], |endpoint| endpoint.words);
+        let primary = self.primary.map_or([0; PAYLOAD], |endpoint| endpoint.words());
         [
             primary[0],
             primary[1],
@@ -406,6 +203,8 @@ const _: () = assert!((State::Removed as u8) < 8 && (Reason::BadAnswer as u8) < 
 
 #[cfg(test)]
 mod tests {
+    use core::net::SocketAddr;
+
     use super::*;
 
     /// Where every field lies: a change here is a new layout version.

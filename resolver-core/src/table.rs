@@ -24,6 +24,8 @@ pub enum CreateError {
         /// Lines that were given.
         given: usize,
     },
+    /// A count of the capacity has more than 32 bits: at most 2^31 endpoints, 2^29 services, 4 MiB of text for each endpoint.
+    TooLarge,
     /// The memory is not zero: a table was created there already, and another writer may be using it.
     InUse,
 }
@@ -54,6 +56,9 @@ impl core::fmt::Display for CreateError {
             CreateError::TooSmall { needed, given } => {
                 write!(f, "the table needs {needed} lines of 64 bytes and was given {given}")
             }
+            CreateError::TooLarge => f.write_str(
+                "the capacity is too large: at most 2^31 endpoints, 2^29 services, 4 MiB of text for each",
+            ),
             CreateError::InUse => f.write_str("there is a table in this memory already"),
         }
     }
@@ -133,6 +138,9 @@ impl<'m> Table<'m> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create(lines: &'m [Line], capacity: &Capacity, seed: u64) -> Result<Self, CreateError> {
+        if !capacity.is_sayable() {
+            return Err(CreateError::TooLarge);
+        }
         let plan = Plan::of(capacity);
         if lines.len() < plan.total {
             return Err(CreateError::TooSmall { needed: plan.total, given: lines.len() });
@@ -280,7 +288,7 @@ fn plan_of(header: &Line) -> Option<Plan> {
         && endpoints.is_multiple_of(64)
         && buckets.is_power_of_two()
         && buckets >= 2
-        && text_lines <= 1 << 16;
+        && text_lines <= layout::MAX_TEXT_LINES;
     sane.then(|| Plan::with(services, configs, endpoints, text_lines, buckets, long_lines))
 }
 

@@ -454,3 +454,16 @@ fn a_text_that_is_no_name_finds_nothing() {
         assert_eq!(reader.service(text), None, "{text:?}");
     }
 }
+
+#[test]
+fn a_capacity_that_no_header_can_say_is_refused() {
+    let memory = heap(1);
+    let large = [
+        Capacity { endpoints: u32::MAX, ..Capacity::SMALL },
+        Capacity { services: u32::MAX, ..Capacity::SMALL },
+        Capacity { text_bytes: u32::MAX, ..Capacity::SMALL },
+    ];
+    for capacity in large {
+        assert_eq!(Table::create(&memory, &capacity, 1).err(), Some(CreateError::TooLarge));
+    }
+}

@@ -11,7 +11,7 @@ use super::{Mapping, OwnerInfo, SegmentError};
 use crate::layout::{Capacity, Plan, count, owner};
 use crate::memory::Line;
 use crate::reader::Reader;
-use crate::table::{OpenError, Table};
+use crate::table::{CreateError, OpenError, Table};
 use crate::writer::Writer;
 
 /// A segment that this process owns, until it is dropped: the lock is held, and nobody else can write.
@@ -166,6 +166,9 @@ impl OwnedSegment {
         capacity: &Capacity,
         replace: bool,
     ) -> Result<Option<Self>, SegmentError> {
+        if !capacity.is_sayable() {
+            return Err(CreateError::TooLarge.into());
+        }
         let size = capacity.lines() * size_of::<Line>();
         file::sweep(directory);
         let (file, new) = file::create(directory, size)?;
