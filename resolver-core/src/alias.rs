@@ -15,6 +15,9 @@ pub(crate) const ALWAYS: u32 = u32::MAX;
 /// Calls `assign` once for each place of a set, with its threshold and alias. With no weight at all, all are alike.
 pub(crate) fn sweep(set: &[Endpoint], mut assign: impl FnMut(usize, u32, u16)) {
     let length = set.len() as u64;
+    if set.len() == 1 {
+        return assign(0, ALWAYS, 0);
+    }
     // Scaled so that the mean share is `total`: below 2^32 * 2^16.
     let total: u64 = set.iter().map(|endpoint| u64::from(endpoint.weight())).sum();
     let share = |place: usize| u64::from(set[place].weight()) * length;

@@ -105,11 +105,10 @@ impl<'w, 'm> Batch<'w, 'm> {
         let view = self.writer.view;
         self.each(|batch, slot, next| {
             // The block that nothing will point at any more waits in the link until the batch has landed.
-            let old: Words = cell::landed(&view.cells[slot]);
-            let new: Words = cell::staged(&view.shadows[slot]);
-            let left =
-                head::length(&old) > 0 && (head::length(&new) == 0 || head::first(&old) != head::first(&new));
-            let left = if left { head::first(&old) } else { NONE >> 1 };
+            let (old, length) = head::place(cell::landed_word(&view.cells[slot], head::PLACE));
+            let new = head::place(cell::staged_word(&view.shadows[slot], head::PLACE));
+            let left = length > 0 && (new.1 == 0 || new.0 != old);
+            let left = if left { old } else { NONE >> 1 };
             batch.writer.links.set(slot, STAGED | u64::from(left) << 32 | u64::from(next));
         });
         let line = self.writer.epoch_line();

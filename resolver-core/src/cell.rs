@@ -157,6 +157,18 @@ pub(crate) fn is_vacant(line: &Line) -> bool {
     line.load(0) & VACANT != 0
 }
 
+/// One word of what the writer last staged or published.
+#[inline(always)]
+pub(crate) fn staged_word(shadow: &Line, word: usize) -> u64 {
+    shadow.load(1 + word)
+}
+
+/// One word of the line, for the writer between publications.
+#[inline(always)]
+pub(crate) fn landed_word(line: &Line, word: usize) -> u64 {
+    line.load(1 + word)
+}
+
 /// The words of the line, for the writer between publications.
 pub(crate) fn landed<const N: usize>(line: &Line) -> [u64; N] {
     load(line)

@@ -165,6 +165,15 @@ pub(crate) mod head {
         words
     }
 
+    /// The word that says where the set is.
+    pub(crate) const PLACE: usize = 6;
+
+    /// First cell and length of the set, from that word.
+    #[inline(always)]
+    pub(crate) fn place(word: u64) -> (u32, u16) {
+        (word as u32, (word >> 32) as u16)
+    }
+
     #[inline(always)]
     pub(crate) fn first(words: &Words) -> u32 {
         words[6] as u32

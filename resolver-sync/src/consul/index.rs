@@ -1,8 +1,10 @@
 //! The index of one blocking query, by the official rules and by what the servers really did.
 //!
 //! An index is good for one query against one agent. It is dropped after an error, after an answer with a lower one,
-//! and after an early answer that did not move it: a restored snapshot wakes the query with the old data and the old
-//! index, and asking with it again would sit on the wrong endpoints for the whole wait.
+//! and after an answer that did not move it. Came that early, a restored snapshot has woken the query with the old data
+//! and the old index, and asking with it again would sit on the wrong endpoints for the whole wait. Came it after the
+//! whole wait, it says what was true, and what the token might see, when the query was asked: a read in between shows lost
+//! rights after one wait, not two.
 
 /// Where one blocking query stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub(super) enum Verdict {
     Read,
     /// Something may have changed.
     Advanced,
-    /// Nothing changed for the whole wait.
+    /// Nothing changed for the whole wait, as far as the query could see when it was asked: read again.
     Waited,
     /// It came before the wait was over and did not advance: not to be believed, read again.
     Early,
@@ -42,7 +44,7 @@ impl Cursor {
             Some(_) => Verdict::Waited,
         };
         self.last = match verdict {
-            Verdict::Lower | Verdict::Early => None,
+            Verdict::Lower | Verdict::Early | Verdict::Waited => None,
             _ => Some(index),
         };
         verdict
@@ -87,9 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_index_after_the_wait_is_kept() {
+    fn the_same_index_after_the_wait_is_followed_by_a_read() {
         let mut cursor = at(7);
         assert_eq!(cursor.answered(7, false), Verdict::Waited);
+        assert_eq!(cursor.index(), None);
+        assert_eq!(cursor.answered(7, true), Verdict::Read);
         assert_eq!(cursor.index(), Some(7));
     }
 
