@@ -55,6 +55,8 @@ pub struct Plan {
     pub reader_core: Option<usize>,
     /// How long the reader sleeps between two polls.
     pub poll: Duration,
+    /// Whether a second bare watch runs beside the first: what the two differ by, no agent could avoid.
+    pub control: bool,
 }
 
 /// One change, in nanoseconds of CLOCK_MONOTONIC.
@@ -70,6 +72,8 @@ pub struct Change {
     pub bare: u64,
     /// `resolve()` had given the new address.
     pub resolved: u64,
+    /// The second bare watch, if there is one, had parsed it.
+    pub control: Option<u64>,
     /// The last poll before that, which still gave the old one.
     pub polled_before: u64,
     /// What the scheduler says of the three processes, from before the write until both had seen it.
@@ -106,18 +110,21 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
     writer.move_to(FIRST_PORT);
     let agent = host.agent(&configuration(plan, &server));
 
-    let start = |name: &str, args: &[&str]| {
+    let start = |name: &str, watches: &str, args: &[&str]| {
         let mut sheet = Sheet::new(&dir.path().join(name));
         let path = sheet.path().display().to_string();
-        let args: Vec<&str> = [name, &path].iter().chain(args).copied().collect();
+        let args: Vec<&str> = [watches, &path].iter().chain(args).copied().collect();
         let process = Process::start(name, watcher, &args, dir.path());
         sheet.wait_for(FIRST_PORT, SEEN, || writer.rest(Duration::from_millis(1)), &[&process, &agent]);
         (sheet, process)
     };
     let core = plan.reader_core.map_or("any".into(), |core| core.to_string());
     let poll = plan.poll.as_micros().to_string();
-    let (mut bare, watching) = start(plan.registry.bare(), &[&server.url()]);
-    let (mut polls, polling) = start(POLLING, &[&host.segment().display().to_string(), &core, &poll]);
+    let bare = plan.registry.bare();
+    let mut control = plan.control.then(|| start("control", bare, &[&server.url()]));
+    let (mut bare, watching) = start("bare", bare, &[&server.url()]);
+    let (mut polls, polling) =
+        start(POLLING, POLLING, &[&host.segment().display().to_string(), &core, &poll]);
 
     let processes = [&agent, &watching, &polling];
     let mut changes = Vec::with_capacity(plan.changes.into());
@@ -131,6 +138,9 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
         writer.rest(QUIET);
         let seen_by_bare = bare.wait_for(port, SEEN, || writer.rest(Duration::from_millis(1)), &processes);
         let resolved = polls.wait_for(port, SEEN, || writer.rest(Duration::from_millis(1)), &processes);
+        let mut rest = || writer.rest(Duration::from_millis(1));
+        let control =
+            control.as_mut().map(|(sheet, process)| sheet.wait_for(port, SEEN, &mut rest, &[process]).at);
         let [agent, bare_load, reader_load] = Loads::of(processes).since(&before);
         if let Some(number) = number.checked_sub(WARM_UP).filter(|number| *number > 0) {
             let (bare, resolved, polled_before) = (seen_by_bare.at, resolved.at, resolved.before);
@@ -140,6 +150,7 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
                 answered,
                 bare,
                 resolved,
+                control,
                 polled_before,
                 agent,
                 bare_load,

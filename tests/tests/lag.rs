@@ -13,7 +13,7 @@ const MEDIAN_NS: i64 = 5_000_000;
 #[track_caller]
 fn follows_closely(registry: Registry) {
     let poll = Duration::from_micros(200);
-    let plan = Plan { registry, changes: CHANGES, agent_core: None, reader_core: None, poll };
+    let plan = Plan { registry, changes: CHANGES, agent_core: None, reader_core: None, poll, control: false };
     // Panics unless both watchers see each change once, in order.
     let changes = measure(&plan, Path::new(env!("CARGO_BIN_EXE_lag")));
     let summary = Summary::of(&changes);

@@ -28,9 +28,15 @@ struct Args {
     /// The core of the reader, by default the last one that is not the agent's; `any` leaves it to the scheduler.
     #[arg(long, value_parser = core)]
     reader_core: Option<Core>,
+    /// Lets everything else run on the agent's core too. By default the core is the agent's own, as it is meant to be.
+    #[arg(long)]
+    share_core: bool,
     /// How long the reader sleeps between two polls, in microseconds; with 0 it spins.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 50)]
     poll: u64,
+    /// Runs a second bare watch beside the first: what the two differ by, no agent could avoid.
+    #[arg(long)]
+    control: bool,
     /// Writes every change to this file, as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -63,6 +69,13 @@ fn main() -> ExitCode {
         return lag::watch(&args);
     }
     let args = Args::parse();
+    // Whatever is started from here on inherits it; the agent pins itself.
+    if let Some(core) = args.agent_core.0
+        && !args.share_core
+        && let Err(error) = pin::avoid(&[core])
+    {
+        eprintln!("the agent's core is not its own: {error}");
+    }
     let own = std::env::current_exe().expect("a running program's own path");
     let mut met = true;
     let mut csv =
@@ -77,6 +90,7 @@ fn main() -> ExitCode {
             agent_core: args.agent_core.0,
             reader_core: args.reader_core.unwrap_or_else(|| last_but(args.agent_core)).0,
             poll: Duration::from_micros(args.poll),
+            control: args.control,
         };
         let changes = lag::measure(&plan, &own);
         let summary = Summary::of(&changes);

@@ -52,6 +52,10 @@ pub struct Summary {
     pub resolved: Spread,
     /// `resolve()` after the bare watch, change by change.
     pub difference: Spread,
+    /// The second bare watch after the first, either way round, where there was one.
+    pub control: Option<Spread>,
+    /// `resolve()` after the bare watch, either way round: to be held against [`Summary::control`].
+    pub apart: Spread,
     /// From the last poll that gave the old address to the first that gave the new one: by so much at most, what
     /// `resolved` says is later than the publication.
     pub poll: Spread,
@@ -75,6 +79,12 @@ impl Summary {
             bare: spread(|c| since(c.sent, c.bare)),
             resolved: spread(|c| since(c.sent, c.resolved)),
             difference: spread(Change::difference),
+            control: changes
+                .iter()
+                .map(|c| Some(since(c.bare, c.control?).abs()))
+                .collect::<Option<Vec<_>>>()
+                .map(Spread::of),
+            apart: spread(|c| c.difference().abs()),
             poll: spread(|c| since(c.polled_before, c.resolved)),
             agent_ran: spread(|c| c.agent.ran as i64),
             agent_waited: spread(|c| c.agent.waited as i64),
@@ -101,6 +111,10 @@ impl Display for Summary {
             ("agent's thread waited for a core", self.agent_waited),
         ] {
             writeln!(f, "  {what:<44}{spread}")?;
+        }
+        if let Some(control) = self.control {
+            writeln!(f, "  {:<44}{}", "resolve() and bare watch apart, either way", self.apart)?;
+            writeln!(f, "  {:<44}{control}", "two bare watches apart, either way (control)")?;
         }
         writeln!(f, "  over 10 ms: {}", self.outliers.len())?;
         for change in &self.outliers {
@@ -155,6 +169,7 @@ mod tests {
             answered: 1_000 + answered,
             bare: 1_000 + bare,
             resolved: 1_000 + resolved,
+            control: None,
             polled_before: 1_000,
             agent: Load::default(),
             bare_load: Load::default(),
