@@ -306,3 +306,16 @@ fn a_header_that_changes_after_open_breaks_nothing() {
     let reader = segment.reader();
     assert!(reader.service("oms").is_some_and(|oms| reader.resolve(oms).is_ok()));
 }
+
+#[test]
+fn what_a_dead_maker_left_is_swept_and_what_a_live_one_makes_is_not() {
+    let (directory, path) = place();
+    let dead = directory.path().join(".new-1-0000000000000001");
+    let live = directory.path().join(".new-2-0000000000000002");
+    fs::write(&dead, b"half a segment").expect("written");
+    fs::write(&live, b"half a segment").expect("written");
+    let maker = fs::File::open(&live).expect("opened");
+    maker.lock().expect("locked");
+    let _owned = acquire(&path);
+    assert!(!dead.exists() && live.exists());
+}

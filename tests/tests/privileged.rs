@@ -4,6 +4,7 @@ use std::os::unix::fs::{chown, symlink};
 
 use resolver_core::shm::Owner;
 use resolver_core::{Capacity, OwnedSegment, Segment, SegmentError};
+use resolver_tests::Host;
 
 /// Nobody of this number is on the host.
 const STRANGER: u32 = 61_234;
@@ -34,4 +35,15 @@ fn privileged_a_directory_of_another_user_is_refused() {
     let refused = OwnedSegment::acquire(link.join("main.seg"), &Capacity::SMALL).err().expect("refused");
     assert!(matches!(refused, SegmentError::Io { .. } | SegmentError::Untrusted { .. }), "{refused}");
     assert_eq!(std::fs::read_dir(&planted).expect("it is there").count(), 0, "nothing was written there");
+}
+
+#[test]
+fn privileged_tools_read_another_users_segment_when_they_name_it() {
+    let host = Host::new();
+    drop(OwnedSegment::acquire(host.segment(), &Capacity::SMALL).expect("the segment"));
+    chown(host.segment(), Some(STRANGER), None).expect("root may do that");
+    assert_eq!(host.get("oms").code, Some(5), "a stranger's");
+    let (segment, owner) = (host.segment().display().to_string(), STRANGER.to_string());
+    let named = host.run(&["get", "oms", "--segment", &segment, "--owner", &owner]);
+    assert_eq!(named.code, Some(3), "it was read, and has no such service");
 }

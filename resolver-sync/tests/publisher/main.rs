@@ -250,3 +250,45 @@ fn a_predecessors_set_is_nobody_elses_when_the_sources_are_numbered_anew() {
         });
     }
 }
+
+#[test]
+fn a_watch_that_panics_is_started_again_and_its_sets_stand() {
+    let (source, script) = stage::scripted("s");
+    script.say("oms", ServiceSet::check(candidates(1..4), 1));
+    Stage::new(Capacity::SMALL).run(vec![source], vec![], quick(), |reader| {
+        let oms =
+            eventually("published", || reader.service("oms").filter(|oms| reader.resolve(*oms).is_ok()));
+        eventually("fresh", || (reader.resolve(oms).ok()?.state() == State::Fresh).then_some(()));
+        script.die();
+        let stands = || reader.resolve(oms).expect("its set stands");
+        eventually("stale", || (stands().reason() == Reason::BadAnswer).then_some(()));
+        assert_eq!(stands().endpoints(), 3);
+        script.say("oms", ServiceSet::check(candidates(1..5), 2));
+        eventually("watched again", || {
+            (stands().endpoints() == 4 && stands().state() == State::Fresh).then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_predecessors_set_that_the_source_contradicts_is_never_fresh() {
+    let stage = Stage::new(Capacity::SMALL);
+    let (source, script) = stage::scripted("s");
+    script.say("oms", ServiceSet::check(candidates(1..4), 1));
+    let oms = stage.run(vec![source], vec![], quick(), |reader| {
+        eventually("published", || reader.service("oms").filter(|oms| reader.resolve(*oms).is_ok()))
+    });
+    // Alive, says that there is nothing, and does not answer the second read.
+    let (source, script) = stage::scripted("s");
+    script.say("oms", ServiceSet { revision: 2, ..ServiceSet::default() });
+    // What the first run left may be fresh until the second one has taken it over.
+    let before = stage.epoch();
+    stage.run(vec![source], vec![], quick(), |reader| {
+        eventually("taken over", || (reader.epoch() > before).then_some(()));
+        eventually("held", || {
+            let stands = reader.resolve(oms).expect("its set stands");
+            assert_eq!((stands.state(), stands.endpoints()), (State::Stale, 3));
+            (stands.reason() == Reason::Unconfirmed).then_some(())
+        });
+    });
+}

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use resolver_core::{Capacity, OwnedSegment, Reader};
+use resolver_core::{Capacity, OwnedSegment, Reader, Segment};
 use resolver_sync::agent::Publication;
 use resolver_sync::catalog::Catalog;
 use resolver_sync::memory::{MemoryRegistry, MemorySource};
@@ -31,6 +32,11 @@ impl Stage {
 
     fn path(&self) -> PathBuf {
         self.directory.path().join("main.seg")
+    }
+
+    /// The table's epoch, between two publishers.
+    pub(crate) fn epoch(&self) -> u64 {
+        Segment::open(self.path()).expect("the segment").reader().epoch()
     }
 
     /// Publishes for as long as `play` runs, and then stops.
@@ -107,6 +113,7 @@ struct Shared {
     sets: Mutex<BTreeMap<String, ServiceSet>>,
     answer: Mutex<Option<Result<ServiceSet, Fault>>>,
     confirmations: Mutex<usize>,
+    dies: AtomicBool,
     said: Notify,
 }
 
@@ -125,6 +132,12 @@ impl Script {
         *self.shared.answer.lock().expect("no panic") = Some(answer);
     }
 
+    /// The watch panics at its next turn.
+    pub(crate) fn die(&self) {
+        self.shared.dies.store(true, Ordering::Relaxed);
+        self.shared.said.notify_one();
+    }
+
     pub(crate) fn confirmations(&self) -> usize {
         *self.shared.confirmations.lock().expect("no panic")
     }
@@ -138,6 +151,7 @@ impl Source for Scripted {
     fn watch<'a>(&'a self, _known: Vec<String>, feed: &'a Feed) -> LocalFuture<'a, ()> {
         Box::pin(async move {
             loop {
+                assert!(!self.shared.dies.swap(false, Ordering::Relaxed), "as the script has it");
                 let sets = std::mem::take(&mut *self.shared.sets.lock().expect("no panic"));
                 for (service, set) in sets {
                     feed.service(service, set);
@@ -151,7 +165,12 @@ impl Source for Scripted {
     fn confirm<'a>(&'a self, _service: &'a str) -> LocalFuture<'a, Result<ServiceSet, Fault>> {
         Box::pin(async move {
             *self.shared.confirmations.lock().expect("no panic") += 1;
-            self.shared.answer.lock().expect("no panic").clone().expect("the script has an answer")
+            let answer = self.shared.answer.lock().expect("no panic").clone();
+            match answer {
+                Some(answer) => answer,
+                // A registry that does not answer a second read.
+                None => std::future::pending().await,
+            }
         })
     }
 }
