@@ -8,6 +8,8 @@
 mod bundle;
 mod command;
 mod debian;
+mod fuzz;
+mod nightly;
 mod project;
 mod servers;
 mod steps;
@@ -42,6 +44,12 @@ fn main() -> ExitCode {
         ["valgrind", arguments @ ..] => {
             Project::find().and_then(|project| valgrind::command_line(&project, arguments))
         }
+        ["fuzz", arguments @ ..] => {
+            let Some((seconds, targets)) = option("--seconds", 60, arguments) else {
+                return usage("`fuzz` takes --seconds N and the names of targets");
+            };
+            Project::find().and_then(|project| fuzz::run(&project, seconds, &targets))
+        }
         [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
     };
     match done {
@@ -51,6 +59,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The number after this option, or what stands for it, and the other arguments. `None` where the option has no number.
+fn option<'a>(name: &str, default: u64, arguments: &[&'a str]) -> Option<(u64, Vec<&'a str>)> {
+    let Some(at) = arguments.iter().position(|argument| *argument == name) else {
+        return Some((default, arguments.to_vec()));
+    };
+    let value = arguments.get(at + 1)?.parse().ok()?;
+    Some((value, [&arguments[..at], &arguments[at + 2..]].concat()))
 }
 
 fn usage(what: &str) -> ExitCode {
@@ -64,6 +81,8 @@ fn help() -> String {
 cargo xtask COMMAND
 
   test [STEP]...     run every step, or the ones that are named, in order; all run even when one fails
+  fuzz [--seconds N] [TARGET]...
+                     libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60); wants nightly Rust
   servers            bring the real Consul and etcd under target/servers, and print where they are
   valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to
 
