@@ -12,6 +12,7 @@ mod fuzz;
 mod nightly;
 mod project;
 mod servers;
+mod soak;
 mod steps;
 mod valgrind;
 
@@ -50,6 +51,12 @@ fn main() -> ExitCode {
             };
             Project::find().and_then(|project| fuzz::run(&project, seconds, &targets))
         }
+        ["soak", arguments @ ..] => match option("--minutes", 10, arguments) {
+            Some((minutes @ 1.., rest)) if rest.is_empty() => {
+                Project::find().and_then(|project| soak::run(&project, minutes))
+            }
+            _ => return usage("`soak` takes --minutes N, of at least 1"),
+        },
         [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
     };
     match done {
@@ -83,6 +90,7 @@ cargo xtask COMMAND
   test [STEP]...     run every step, or the ones that are named, in order; all run even when one fails
   fuzz [--seconds N] [TARGET]...
                      libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60); wants nightly Rust
+  soak [--minutes N] a writer process and a reader process over one segment, for N minutes (10); a large table
   servers            bring the real Consul and etcd under target/servers, and print where they are
   valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to
 
