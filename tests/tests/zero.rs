@@ -41,6 +41,15 @@ fn churn(writer: &mut Writer<'_>, handle: Handle, stop: &AtomicBool) -> u64 {
     publications
 }
 
+/// Stops the writer also where the test fails: the scope waits for it.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Runs `read` on a segment of one service, `oms`, that changes all the while. Gives the publications as well.
 fn under_churn<T>(read: impl FnOnce(&std::path::Path) -> T) -> (T, u64) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -52,8 +61,9 @@ fn under_churn<T>(read: impl FnOnce(&std::path::Path) -> T) -> (T, u64) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let publisher = scope.spawn(|| churn(&mut writer, handle, &stop));
+        let stopping = Stop(&stop);
         let seen = read(&path);
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         (seen, publisher.join().expect("the writer does not panic"))
     })
 }

@@ -70,6 +70,15 @@ impl Drop for Publisher {
     }
 }
 
+/// Stops a thread also where the test fails: the scope waits for it.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[derive(Default)]
 struct Deaths {
     kills: u64,
@@ -95,8 +104,9 @@ fn two_processes_and_nothing_torn() {
     let start = Instant::now();
     let (seen, deaths) = std::thread::scope(|scope| {
         let reading = scope.spawn(|| reader::read(segment.reader(), &stop, &rounds));
+        let stopping = Stop(&stop);
         let deaths = oversee(&path, publisher, start, time, || reading.is_finished(), &rounds);
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         (reading.join().expect("no panic"), deaths)
     });
     let newest = record::name(0);
@@ -213,6 +223,7 @@ fn the_check_sees_torn_records_without_the_sequence() {
                 writer::publish(&mut writer, n);
             }
         });
+        let _stopping = Stop(&stop);
         // On a busy machine it can take a while until both threads run at once.
         let end = Instant::now() + Duration::from_secs(30);
         let (mut torn, mut reads) = (0, 0);
@@ -222,7 +233,6 @@ fn the_check_sees_torn_records_without_the_sequence() {
             }
             reads += 10_000;
         }
-        stop.store(true, Ordering::Relaxed);
         (torn, reads)
     });
     eprintln!("control: {torn} of {reads} reads without the sequence were torn, and seen");
