@@ -14,6 +14,7 @@ mod project;
 mod servers;
 mod soak;
 mod steps;
+mod tsan;
 mod valgrind;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
             }
             _ => return usage("`soak` takes --minutes N, of at least 1"),
         },
+        ["tsan"] => Project::find().and_then(|project| tsan::run(&project)),
         [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
     };
     match done {
@@ -92,6 +94,7 @@ cargo xtask COMMAND
                      libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60); wants nightly Rust
   soak [--minutes N] a writer process and a reader process over one segment, for N minutes (10); a large table
   servers            bring the real Consul and etcd under target/servers, and print where they are
+  tsan               the stress test under ThreadSanitizer, and a planted race; wants nightly Rust
   valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to
 
 Steps of `cargo xtask test`:
