@@ -108,7 +108,10 @@ fn files(directory: &Path) -> Result<usize, Failure> {
     Ok(entries.count())
 }
 
+/// What it said of a fault: from the panic or the sanitizer's report on; else its last words.
 fn end(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
+    let fault = lines.iter().position(|line| line.contains("panicked at") || line.contains("ERROR: "));
+    let start = fault.unwrap_or(lines.len().saturating_sub(20));
+    lines[start..].iter().take(20).copied().collect::<Vec<_>>().join("\n")
 }
