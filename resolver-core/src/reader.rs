@@ -136,7 +136,7 @@ impl<'m> Reader<'m> {
     /// As [`Reader::resolve`].
     #[inline(always)]
     pub fn set(&self, handle: Handle) -> Result<Set<'m>, ResolveError> {
-        self.head(handle).map(|(place, _)| Set::new(*self, place))
+        self.head(handle).map(|(place, _)| Set::new(self.view.leaves, place))
     }
 
     /// Whether a service still stands as it was resolved: one load. `false` may come a moment early, while the same is
@@ -212,13 +212,7 @@ impl<'m> Reader<'m> {
     /// The service's set, if the first round settles it.
     #[inline(always)]
     pub(crate) fn set_at_once(&self, handle: Handle) -> Option<Set<'m>> {
-        self.known_at_once(self.heads, handle).map(|(place, _)| Set::new(*self, place))
-    }
-
-    /// A leaf by number. One that the table does not have is as good as one that changed.
-    #[inline(always)]
-    pub(crate) fn leaf(&self, index: usize) -> Option<&'m Line> {
-        self.view.leaves.get(index)
+        self.known_at_once(self.heads, handle).map(|(place, _)| Set::new(self.view.leaves, place))
     }
 
     /// What is to be taken of a head, and its `seq`.

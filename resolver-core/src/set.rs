@@ -2,15 +2,15 @@
 
 use crate::error::WalkError;
 use crate::leaf;
+use crate::memory::Line;
 use crate::publication::PLACES;
-use crate::reader::Reader;
 use crate::record::{Endpoint, Place, head};
 
 /// One publication's endpoints, read as they are asked for. When another set is published meanwhile, the walk says so
 /// ([`WalkError::Changed`]) at the latest when its leaves are used again, and never mixes the two.
 #[derive(Clone, Copy)]
 pub struct Set<'m> {
-    reader: Reader<'m>,
+    leaves: &'m [Line],
     first: usize,
     length: usize,
     generation: u64,
@@ -37,10 +37,10 @@ pub(crate) struct Index {
 
 impl<'m> Set<'m> {
     #[inline(always)]
-    pub(crate) fn new(reader: Reader<'m>, place: Place) -> Self {
+    pub(crate) fn new(leaves: &'m [Line], place: Place) -> Self {
         let (first, length) = head::place(place.word);
         Set {
-            reader,
+            leaves,
             first: first as usize,
             length: usize::from(length),
             generation: place.generation,
@@ -78,7 +78,7 @@ impl<'m> Set<'m> {
     /// The endpoint at a place below [`Set::len`].
     #[inline(always)]
     pub(crate) fn at(&self, place: usize) -> Result<Endpoint, WalkError> {
-        let leaf = self.reader.leaf(self.first.wrapping_add(place)).ok_or(WalkError::Changed)?;
+        let leaf = self.leaves.get(self.first.wrapping_add(place)).ok_or(WalkError::Changed)?;
         let words = leaf::read(leaf, self.generation).ok_or(WalkError::Changed)?;
         Ok(Endpoint::from_leaf(words, self.generation))
     }
@@ -113,7 +113,7 @@ impl<'m> Set<'m> {
     /// A word of a leaf of this set's tables.
     #[inline(always)]
     pub(crate) fn word(&self, leaf: usize, index: usize) -> Result<u64, WalkError> {
-        let leaf = self.reader.leaf(leaf).ok_or(WalkError::Changed)?;
+        let leaf = self.leaves.get(leaf).ok_or(WalkError::Changed)?;
         leaf::read_word(leaf, index, self.generation).ok_or(WalkError::Changed)
     }
 
@@ -122,7 +122,7 @@ impl<'m> Set<'m> {
         if !self.indexed {
             return Ok(Index { all: self.length, ..Index::default() });
         }
-        let leaf = self.reader.leaf(self.first.wrapping_add(self.length)).ok_or(WalkError::Changed)?;
+        let leaf = self.leaves.get(self.first.wrapping_add(self.length)).ok_or(WalkError::Changed)?;
         let [all, keys, steps] = leaf::read(leaf, self.generation).ok_or(WalkError::Changed)?;
         let places = |word: u64| Places {
             first: self.first.wrapping_add(word as u32 as usize),
