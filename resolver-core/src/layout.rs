@@ -130,7 +130,7 @@ pub struct Capacity {
 impl Capacity {
     /// For one process and a handful of services: 64 services, 256 endpoints, no text.
     pub const SMALL: Capacity = Capacity { services: 64, endpoints: 256, configs: 16, text_bytes: 0 };
-    /// What an agent creates unless told otherwise: 4096 services, 65536 endpoints; 30 MiB.
+    /// What an agent creates unless told otherwise: 4096 services, 65536 endpoints; 27 MiB.
     pub const HOST: Capacity = Capacity { services: 4096, endpoints: 65_536, configs: 256, text_bytes: 128 };
 
     /// Lines of 64 bytes that a table of this capacity needs.

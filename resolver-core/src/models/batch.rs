@@ -128,9 +128,8 @@ fn changes_of_a_batch() {
 #[test]
 fn loom_batch_changes_are_told() {
     explore("changes of a batch of 2 cells, asked for twice", 2, changes_of_a_batch);
-    for site in [Site::EpochEven, Site::AfterEpoch] {
-        must_catch(site, "changes of a batch of 2 cells", 2, changes_of_a_batch);
-    }
+    // Of the writer's orderings before the even epoch there are several, each enough alone.
+    must_catch(Site::AfterEpoch, "changes of a batch of 2 cells", 2, changes_of_a_batch);
 }
 
 #[test]
