@@ -46,7 +46,7 @@ fn writer_process() {
     let mut writer = owned.writer().expect("it is whole");
     let mut n = newest(&writer.reader()).unwrap_or(0);
     // Before it says so: the reader looks for them from then on, however soon this process is killed.
-    NAMES.map(|name| writer.add(name).expect("there is room"));
+    let _ = NAMES.map(|name| writer.add(name).expect("there is room"));
     eprint!("+");
     loop {
         n += 1;
