@@ -2,13 +2,14 @@
 //!
 //! The writer is this very test binary, started again with a variable that names the segment.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use resolver_core::shm::Origin;
-use resolver_core::{Capacity, Endpoint, OwnedSegment, ResolveError, Segment, Standing, Writer};
+use resolver_core::{Capacity, Endpoint, Handle, OwnedSegment, ResolveError, Segment, Standing, Writer};
 
 const SEGMENT: &str = "RESOLVER_TEST_KILLED_WRITER";
 const CAPACITY: Capacity = Capacity { services: 8, endpoints: 64, configs: 0, text_bytes: 64 };
@@ -87,6 +88,13 @@ fn start(path: &Path) -> Killed {
     child
 }
 
+/// Looks at every service that changed after `since`, and gives the epoch to go on from.
+fn follow(reader: &resolver_core::Reader<'_>, since: u64, known: &mut HashMap<Handle, Option<u64>>) -> u64 {
+    reader.changes_since(since, |handle| {
+        known.insert(handle, reader.generation(handle).ok());
+    })
+}
+
 /// Counts torn answers of every kind.
 fn torn(reader: &resolver_core::Reader<'_>) -> u64 {
     let mut torn = 0;
@@ -117,7 +125,9 @@ fn a_killed_writer_leaves_nothing_torn() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("main.seg");
     let mut segment: Option<Segment> = None;
-    let (mut last, mut mid_write, mut repaired, mut lookups) = (0, 0, 0, 0u64);
+    // Nothing, where the first writer is killed before its first publication.
+    let (mut last, mut mid_write, mut repaired, mut lookups) = (None, 0, 0, 0u64);
+    let (mut since, mut known) = (0, HashMap::new());
     for kill in 0..KILLS {
         let mut writer = start(&path);
         let segment = segment.get_or_insert_with(|| Segment::open(&path).expect("it can be read"));
@@ -133,23 +143,31 @@ fn a_killed_writer_leaves_nothing_torn() {
         drop(writer);
         // Readers see whole records before anything is repaired, and after.
         assert_eq!(torn(&reader), 0, "after kill {kill}, before the takeover");
+        // A follower that looks only at what it is told of, before the takeover and after.
+        since = follow(&reader, since, &mut known);
         let before = newest(&reader);
         let owned = OwnedSegment::acquire(&path, &CAPACITY).expect("its owner is dead");
         assert_eq!(owned.origin(), Origin::TakenOver, "kill {kill}");
         assert_eq!(torn(&reader), 0, "after kill {kill}, after the takeover");
+        since = follow(&reader, since, &mut known);
+        for handle in NAMES.iter().filter_map(|name| reader.service(name)) {
+            let (held, now) = (known.get(&handle), reader.generation(handle).ok());
+            assert_eq!(held.copied().flatten(), now, "kill {kill}: a change was not told");
+        }
         let after = newest(&reader);
-        assert!(before <= after && Some(last) <= after, "back in time after kill {kill}");
+        assert!(before <= after && last <= after, "back in time after kill {kill}");
         let all: Vec<_> =
             NAMES.iter().filter_map(|name| reader.resolve(reader.service(name)?).ok()).collect();
         assert!(
             all.iter().all(|resolved| Some(resolved.id()) == after),
             "kill {kill}: half of a batch is visible"
         );
-        last = after.unwrap_or(0);
+        last = after;
         repaired += owned.repaired();
         mid_write += u32::from(owned.repaired() > 0);
         assert!(segment.is_current());
     }
+    let last = last.unwrap_or(0);
     eprintln!(
         "{KILLS} kills, {last} publications, {lookups} lookups beside them; {mid_write} kills landed within a publication \
          ({repaired} cells repaired); 0 torn, 0 failed takeovers"
