@@ -18,10 +18,11 @@ fn main() -> io::Result<()> {
             .flat_map(|(place, value)| [&place.to_le_bytes()[..], &value.to_le_bytes()].concat());
         [1].into_iter().chain(changes).collect::<Vec<u8>>()
     };
-    // The header, the epoch, a head's seq and set, an endpoint, the directory, the long names.
-    for place in
-        [0, 1, 2, 3, 4, 5, 7, 16, 32, 512, 515, 519, 520, 527, 784, 791, 1296, 2080, 2083, 2087, 2112]
-    {
+    // The header, the epoch, a head's seq and set, a setting, a shadow, the directory, the long names, changes, leaves, text.
+    for place in [
+        0, 1, 2, 3, 4, 5, 7, 16, 32, 512, 515, 519, 520, 527, 528, 531, 533, 535, 792, 795, 800, 807, 1088,
+        1091, 1095, 1152, 1216, 1368, 1375, 1376, 1384, 1392, 1400, 1880,
+    ] {
         for value in [0, u64::MAX, 0x0000_ffff_ffff_fff0] {
             if place < 16 && value == 0 {
                 continue;
