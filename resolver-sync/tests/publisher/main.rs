@@ -179,6 +179,7 @@ fn views_filter_by_tags_and_are_there_from_the_start() {
         service: "oms".into(),
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
         policy,
+        ..View::of_service("m", "oms")
     };
     let views = vec![view("oms-v2", &["v2"], Policy::Primary), view("oms-held", &[], Policy::Sticky)];
     Stage::new(Capacity::SMALL).run(vec![stage::memory("m", &registry)], views, quick(), |reader| {
