@@ -66,6 +66,12 @@ pub fn consume_address<E>(answer: Result<Address, E>) -> u64 {
     answer.map_or(0, |address| fold(address.to_words()))
 }
 
+/// Consumes a picked endpoint; an error counts as 0.
+#[inline(always)]
+pub fn consume_endpoint<E>(answer: Result<Endpoint, E>) -> u64 {
+    answer.map_or(0, |endpoint| fold(endpoint.to_words()))
+}
+
 /// Memory for [`Services`].
 pub struct Memory {
     capacity: Capacity,
@@ -75,7 +81,7 @@ pub struct Memory {
 impl Memory {
     /// Room for this many services of one or two endpoints.
     pub fn for_services(count: u32) -> Memory {
-        let capacity = Capacity { services: count, endpoints: 2 * count, configs: 0, text_bytes: 0 };
+        let capacity = Capacity { services: count, endpoints: 2 * count, configs: 16, text_bytes: 0 };
         Memory { lines: heap(capacity.lines()), capacity }
     }
 }

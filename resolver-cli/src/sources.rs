@@ -1,7 +1,7 @@
 //! `resolver sources`: the registries that the agent watches, as of its last beat.
 
 use clap::Args;
-use resolver_core::{MAX_SOURCES, SHORT_NAME};
+use resolver_core::{MAX_SOURCE_NAME, MAX_SOURCES};
 use serde::Serialize;
 
 use crate::reading::Reading;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &SourcesArgs) -> Result<(), Failure> {
             Some((number, reader.source(number).filter(|status| status.beat() + 1 >= beat)?))
         })
         .map(|(number, status)| Source {
-            source: status.name(&mut [0; SHORT_NAME]).to_owned(),
+            source: status.name(&mut [0; MAX_SOURCE_NAME]).to_owned(),
             age_ms: reading.age_ms(number),
             revision: status.revision(),
             reason: if reading.is_live() { status.reason().name() } else { "silent" },

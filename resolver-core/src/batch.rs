@@ -1,16 +1,18 @@
 //! Several publications as one: all shadows, the epoch odd (which commits them), all lines, the epoch even.
 //!
 //! A writer that dies before the epoch is odd has published nothing; one that dies after it has published everything,
-//! and the next writer lets the rest land ([`takeover`](crate::takeover)). A set's own cells are written before that:
-//! nothing points at them yet.
+//! and the next writer lets the rest land ([`takeover`](crate::takeover)). A set's leaves are written before that: nothing
+//! leads to them yet.
 
-use crate::alias;
+use crate::block::{self, Block};
 use crate::cell;
 use crate::error::PublishError;
 use crate::handle::Handle;
-use crate::layout::{MAX_SET, count, epoch};
-use crate::memory::WORDS;
+use crate::layout::{MAX_SOURCES, count, epoch};
+use crate::publication::{Publication, Shape};
 use crate::record::{Endpoint, Head, Words, head};
+use crate::setting;
+use crate::smooth::Order;
 use crate::state::State;
 use crate::sync::{self, Site};
 use crate::writer::{Standing, Writer};
@@ -37,7 +39,7 @@ impl<'w, 'm> Batch<'w, 'm> {
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; the batch is as it was before the call, and may be committed without this set.
+    /// As [`Batch::publish_as`].
     pub fn publish(
         &mut self,
         handle: Handle,
@@ -45,31 +47,23 @@ impl<'w, 'm> Batch<'w, 'm> {
         standing: Standing,
         text: &[u8],
     ) -> Result<u64, PublishError> {
-        let refused = |writer: &Writer<'_>, error| {
-            writer.advance(count::REFUSED);
-            Err(error)
-        };
+        self.publish_as(handle, &Publication { text, ..Publication::new(set, standing) })
+    }
+
+    /// Adds a set with its reserves and tables; see [`Writer::publish_as`].
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; the batch is as it was before the call, and may be committed without this set.
+    pub fn publish_as(&mut self, handle: Handle, publication: &Publication<'_>) -> Result<u64, PublishError> {
         if self.writer.head_words(handle).is_none() {
             return Err(PublishError::Gone);
         }
-        if set.len() > MAX_SET {
-            return refused(self.writer, PublishError::Long);
-        }
-        let needed = match cells_for(set.len(), text.len(), self.writer.view.plan.text_lines) {
-            Some(needed) => needed,
-            None => return refused(self.writer, PublishError::Text),
-        };
-        let mut first = 0;
-        if needed > 0 {
-            let used = self.writer.room.used();
-            let Some(block) = self.writer.room.take(needed) else {
-                return refused(self.writer, PublishError::Full { needed, used });
-            };
-            first = block;
-        }
-        let generation = self.writer.advance(count::GENERATION);
-        self.write_set(first, set, generation);
-        self.write_text(first, set.len(), text);
+        let (set, standing) = (publication.set, publication.standing);
+        let written = self.write_set(publication);
+        let (first, shape, generation) = written.inspect_err(|_| {
+            self.writer.advance(count::REFUSED);
+        })?;
         let head = Head {
             primary: set.first().copied(),
             state: if set.is_empty() { State::Empty } else { standing.state.of_a_set() },
@@ -77,24 +71,54 @@ impl<'w, 'm> Batch<'w, 'm> {
             incarnation: handle.incarnation(),
             generation,
             first,
-            length: set.len() as u16,
+            length: shape.active as u16,
             source: standing.source,
+            indexed: shape.is_indexed(),
         };
         self.stage(handle.slot(), &head.encode(), set.is_empty());
         Ok(generation)
     }
 
-    /// Adds a new standing of a service; see [`Writer::mark`].
+    /// Writes the set to a block of its own, to which nothing leads yet.
+    fn write_set(&mut self, publication: &Publication<'_>) -> Result<(u32, Shape, u64), PublishError> {
+        check_source(publication.standing)?;
+        let Some(active) = publication.set.get(..publication.active) else {
+            return Err(PublishError::Active { active: publication.active, all: publication.set.len() });
+        };
+        let order = if publication.smooth { Some(Order::of(active)?) } else { None };
+        let shape = Shape::of(publication, order.as_ref().map_or(0, |order| order.steps(active)))?;
+        let text_lines = self.writer.view.plan.text_lines;
+        let needed =
+            block::leaves_for(&shape, publication.text.len(), text_lines).ok_or(PublishError::Text)?;
+        if needed == 0 {
+            return Ok((0, shape, self.writer.advance(count::GENERATION)));
+        }
+        let used = self.writer.room.used();
+        let first = self.writer.room.take(needed).ok_or(PublishError::Full { needed, used })?;
+        let generation = self.writer.advance(count::GENERATION);
+        Block::new(&self.writer.view, first, generation).write(publication, &shape, order.as_ref());
+        Ok((first, shape, generation))
+    }
+
+    /// Adds a new standing of a service or a setting; see [`Writer::mark`].
     ///
     /// # Errors
     ///
-    /// [`PublishError::Gone`].
+    /// [`PublishError::Gone`] and [`PublishError::Source`].
     pub fn mark(&mut self, handle: Handle, standing: Standing) -> Result<(), PublishError> {
-        let words = self.writer.head_words(handle).ok_or(PublishError::Gone)?;
+        check_source(standing)?;
+        let words = self.writer.known_words(handle).ok_or(PublishError::Gone)?;
         let vacant = cell::staged_vacant(&self.writer.view.shadows[handle.slot()]);
         let state = if vacant { head::standing_of(&words).0 } else { standing.state.of_a_set() };
-        self.stage(handle.slot(), &head::with_standing(words, Standing { state, ..standing }), vacant);
+        let standing = Standing { state, ..standing };
+        let is_head = handle.slot() < self.writer.view.plan.services;
+        let with_standing = if is_head { head::with_standing } else { setting::with_standing };
+        self.stage(handle.slot(), &with_standing(words, standing), vacant);
         Ok(())
+    }
+
+    pub(crate) fn writer(&self) -> &Writer<'m> {
+        self.writer
     }
 
     /// Makes everything that was added visible, as of one moment.
@@ -104,10 +128,10 @@ impl<'w, 'm> Batch<'w, 'm> {
         }
         let view = self.writer.view;
         self.each(|batch, slot, next| {
-            // The block that nothing will point at any more waits in the link until the batch has landed.
+            // The block that nothing will lead to any more waits in the link until the batch has landed.
             let (old, length) = head::place(cell::landed_word(&view.cells[slot], head::PLACE));
             let new = head::place(cell::staged_word(&view.shadows[slot], head::PLACE));
-            let left = length > 0 && (new.1 == 0 || new.0 != old);
+            let left = slot < view.plan.services && length > 0 && (new.1 == 0 || new.0 != old);
             let left = if left { old } else { NONE >> 1 };
             batch.writer.links.set(slot, STAGED | u64::from(left) << 32 | u64::from(next));
         });
@@ -116,6 +140,7 @@ impl<'w, 'm> Batch<'w, 'm> {
         sync::store_release(line.word(epoch::EPOCH), before.wrapping_add(1), Site::EpochOdd);
         self.each(|_, slot, _| {
             let words: Words = cell::staged(&view.shadows[slot]);
+            view.changes().set(slot, before.wrapping_add(2));
             cell::apply(&view.cells[slot], &view.shadows[slot], &words);
         });
         sync::store_release(line.word(epoch::EPOCH), before.wrapping_add(2), Site::EpochEven);
@@ -147,7 +172,8 @@ impl<'w, 'm> Batch<'w, 'm> {
         let staged: Words = cell::staged(&self.writer.view.shadows[slot]);
         let landed: Words = cell::landed(&self.writer.view.cells[slot]);
         let keeps = |words: &Words| head::length(words) > 0 && head::first(words) == head::first(&staged);
-        if head::length(&staged) > 0 && !keeps(&landed) && !next.is_some_and(keeps) {
+        let is_head = slot < self.writer.view.plan.services;
+        if is_head && head::length(&staged) > 0 && !keeps(&landed) && !next.is_some_and(keeps) {
             self.writer.room.give(head::first(&staged));
         }
     }
@@ -158,29 +184,6 @@ impl<'w, 'm> Batch<'w, 'm> {
             let next = self.writer.links.get(at as usize) as u32;
             visit(self, at as usize, next);
             at = next;
-        }
-    }
-
-    fn write_set(&self, first: u32, set: &[Endpoint], generation: u64) {
-        let view = &self.writer.view;
-        let start = view.plan.first_endpoint() + first as usize;
-        alias::sweep(set, |place, threshold, alias| {
-            let words = set[place].words_in(generation, threshold, alias);
-            cell::publish(&view.cells[start + place], &view.shadows[start + place], &words, false);
-        });
-    }
-
-    /// The text's length in bytes, then its bytes. Readers trust it only while the head stays as it is. Comes after the
-    /// set: the fences of its cells stand between the head that last led here and these stores.
-    fn write_text(&self, first: u32, length: usize, text: &[u8]) {
-        let view = &self.writer.view;
-        if length == 0 || view.plan.text_lines == 0 {
-            return;
-        }
-        let lines = &view.text[first as usize * view.plan.text_lines..];
-        lines[0].store(0, text.len() as u64);
-        for (word, bytes) in text.chunks(8).enumerate() {
-            lines[(word + 1) / WORDS].store((word + 1) % WORDS, crate::name::pack(bytes, 0)[0]);
         }
     }
 }
@@ -206,14 +209,10 @@ impl Batch<'_, '_> {
     }
 }
 
-/// Endpoint cells that a set and its text take; `None` where there is a text and no room for any.
-fn cells_for(endpoints: usize, text: usize, text_lines: usize) -> Option<usize> {
-    if text == 0 {
-        return Some(endpoints);
+pub(crate) fn check_source(standing: Standing) -> Result<(), PublishError> {
+    if usize::from(standing.source) < MAX_SOURCES {
+        Ok(())
+    } else {
+        Err(PublishError::Source(standing.source))
     }
-    if text_lines == 0 || endpoints == 0 {
-        return None;
-    }
-    let words = 1 + text.div_ceil(8);
-    Some(endpoints.max(words.div_ceil(text_lines * WORDS)))
 }

@@ -2,17 +2,19 @@
 
 use core::hint::cold_path;
 
-use crate::cell::{self, PAYLOAD};
+use crate::cell::{self, PAYLOAD, Unread};
 use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::memory::Line;
-use crate::reader::head_of;
-use crate::record::Resolved;
+use crate::reader::why;
+use crate::record::{Resolved, head};
 
 /// A handle with a private copy of its last answer: one load and one comparison while nothing changed. For a handle
 /// that one thread asks all the time; over many handles, [`Reader::resolve`](crate::Reader::resolve) touches less
 /// memory. It belongs to the table that it came from: a `seq` means nothing in another.
+// So aligned, the copy is loaded 16 bytes at a time where the compiler wants to.
 #[derive(Clone, Copy)]
+#[repr(C, align(16))]
 pub struct CachedHandle<'m> {
     line: &'m Line,
     shadow: &'m Line,
@@ -48,11 +50,11 @@ impl<'m> CachedHandle<'m> {
     #[inline(always)]
     pub fn resolve(&mut self) -> Result<Resolved, ResolveError> {
         if cell::is_at(self.line, self.seq) {
-            return Ok(Resolved::from_words(self.words));
+            return Ok(Resolved::new(self.words, self.seq));
         }
         cold_path();
         self.refresh()?;
-        Ok(Resolved::from_words(self.words))
+        Ok(Resolved::new(self.words, self.seq))
     }
 
     #[cold]
@@ -61,7 +63,13 @@ impl<'m> CachedHandle<'m> {
         if !self.meant.is_given_out() {
             return Err(ResolveError::Gone);
         }
-        let (words, seq) = head_of(self.line, self.shadow, self.meant)?;
+        let (words, seq) = cell::read(self.line, self.shadow).map_err(|unread| match unread {
+            Unread::Busy => ResolveError::Busy,
+            Unread::Vacant(words) => why(words[head::INCARNATION], self.meant),
+        })?;
+        if !self.meant.means(words[head::INCARNATION]) {
+            return Err(ResolveError::Gone);
+        }
         // Read from the shadow, at an odd `seq`, it is as good; but it is not kept as the line's.
         (self.words, self.seq) = (words, if seq & 1 == 0 { seq } else { NONE });
         Ok(())
@@ -69,7 +77,7 @@ impl<'m> CachedHandle<'m> {
 
     /// The last answer there was, however old.
     pub fn last(&self) -> Option<Resolved> {
-        (self.words != [0; PAYLOAD]).then(|| Resolved::from_words(self.words))
+        (self.words != [0; PAYLOAD]).then(|| Resolved::new(self.words, self.seq))
     }
 }
 

@@ -13,7 +13,7 @@
 //! and `seq` says which, so a reader never waits for it. Why the orderings suffice is in `docs/orderings.md`, and
 //! `models` checks it.
 
-use core::hint::cold_path;
+use core::hint::black_box;
 
 use crate::memory::{Line, WORDS};
 use crate::sync::{self, Site};
@@ -35,9 +35,9 @@ pub(crate) const ROUNDS: usize = 16;
 
 /// Why a cell gave no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unread<const N: usize> {
+pub(crate) enum Unread<T> {
     /// Nothing is there; the words say why.
-    Vacant([u64; N]),
+    Vacant(T),
     /// `seq` moved in every round.
     Busy,
 }
@@ -48,54 +48,89 @@ pub(crate) fn init(line: &Line, shadow: &Line) {
     shadow.store(0, NEW);
 }
 
-/// Reads the first `N` words. Wait-free: at most [`ROUNDS`] rounds of `N + 2` loads, and one if nothing is written.
-#[inline(always)]
-pub(crate) fn read<const N: usize>(line: &Line, shadow: &Line) -> Result<[u64; N], Unread<N>> {
-    if let Some((words, _)) = read_line(line) {
-        return Ok(words);
-    }
-    cold_path();
-    read_counted(line, shadow).map(|(words, _)| words)
+/// Words of a cell, from wherever they are.
+pub(crate) trait Words {
+    /// One of the seven.
+    fn at(&self, index: usize) -> u64;
 }
 
-/// The first round, where nearly every read ends: the line's words and their `seq`, unless it is vacant, being written or
-/// overtaken. Then [`read_counted`] has the answer.
-#[inline(always)]
-pub(crate) fn read_line<const N: usize>(line: &Line) -> Option<([u64; N], u64)> {
-    let seq = line.load(0);
-    sync::fence_acquire(Site::AfterSeq);
-    if seq & (ODD | VACANT) != 0 {
-        return None;
+impl Words for Line {
+    #[inline(always)]
+    fn at(&self, index: usize) -> u64 {
+        self.load(1 + index)
     }
-    let words = load(line);
+}
+
+impl Words for [u64; PAYLOAD] {
+    #[inline(always)]
+    fn at(&self, index: usize) -> u64 {
+        self[index]
+    }
+}
+
+/// The first round, where nearly every read ends: these words of the line and their `seq`, unless it is vacant, being
+/// written or overtaken, or not the one that is meant. Then [`read_rounds`] has the answer.
+#[inline(always)]
+pub(crate) fn read_line<T>(line: &Line, load: impl FnOnce(&Line) -> Option<T>) -> Option<(T, u64)> {
+    // Where a flag is set, what remains is no `seq` that is still to come, and so not the one that is read again.
+    let seq = line.load(0) & !(ODD | VACANT);
+    sync::fence_acquire(Site::AfterSeq);
+    let words = load(line)?;
     sync::fence_acquire(Site::AfterWords);
     (line.load(0) == seq).then_some((words, seq))
 }
 
-/// As [`read`], with the `seq` that the words belong to. Not inlined: it is a kilobyte when its rounds are unrolled.
-#[inline(never)]
-pub(crate) fn read_counted<const N: usize>(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<N>> {
+/// All rounds, with the shadow: the words, to memory, and the `seq` that they belong to. Wait-free: at most [`ROUNDS`] rounds
+/// of `N + 2` loads.
+///
+/// Inlined where it is used, and a loop of few registers: a call, or words in registers, would cost the first round some. Its
+/// bound is hidden from the compiler, which would unroll it to a kilobyte.
+#[inline(always)]
+pub(crate) fn read_rounds<const N: usize>(
+    line: &Line,
+    shadow: &Line,
+    into: &mut [u64; N],
+) -> Result<u64, Unread<()>> {
     let mut seq = line.load(0);
-    for _ in 0..ROUNDS {
+    for _ in 0..black_box(ROUNDS) {
         sync::fence_acquire(Site::AfterSeq);
-        let words = load(if seq & ODD == 0 { line } else { shadow });
+        let from = if seq & ODD == 0 { line } else { shadow };
+        for (index, word) in into.iter_mut().enumerate() {
+            *word = from.load(1 + index);
+        }
         sync::fence_acquire(Site::AfterWords);
         let again = line.load(0);
         if again == seq {
-            return if seq & VACANT == 0 { Ok((words, seq)) } else { Err(Unread::Vacant(words)) };
+            return if seq & VACANT == 0 { Ok(seq) } else { Err(Unread::Vacant(())) };
         }
         seq = again;
     }
     Err(Unread::Busy)
 }
 
+/// The first words of a cell, off the hot path.
+pub(crate) fn read<const N: usize>(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<[u64; N]>> {
+    let mut words = [0; N];
+    match read_rounds(line, shadow, &mut words) {
+        Ok(seq) => Ok((words, seq)),
+        Err(Unread::Vacant(())) => Err(Unread::Vacant(words)),
+        Err(Unread::Busy) => Err(Unread::Busy),
+    }
+}
+
 /// Reads a cell as of an epoch, which the caller reads before and after: while a batch lands (odd), every shadow is what
-/// the batch made of it; else every line is. The flag says whether the cell is vacant.
+/// the batch made of it; else every line is. The `seq` is that of the line, or what it will be.
 #[inline(always)]
-pub(crate) fn read_at_epoch<const N: usize>(line: &Line, shadow: &Line, epoch: u64) -> ([u64; N], bool) {
+pub(crate) fn read_at_epoch<const N: usize>(line: &Line, shadow: &Line, epoch: u64) -> ([u64; N], u64) {
     let whole = if epoch & 1 == 0 { line } else { shadow };
     let seq = whole.load(0);
-    (load(whole), seq & VACANT != 0)
+    (load(whole), seq)
+}
+
+/// Whether a cell is vacant at this `seq`.
+#[inline(always)]
+pub(crate) fn is_vacant_at(seq: u64) -> bool {
+    seq & VACANT != 0
 }
 
 /// Whether the cell still holds what was read at `seq`. One load.
@@ -119,23 +154,31 @@ fn store<const N: usize>(line: &Line, words: &[u64; N]) {
 /// Writes a value that readers see from the moment `seq` turns odd. The caller is the one writer.
 #[inline(always)]
 pub(crate) fn publish<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) {
-    stage(line, shadow, words, vacant);
-    apply(line, shadow, words);
+    // A copy, which the stores cannot change: each word is loaded once.
+    let words = &{ *words };
+    let due = stage(line, shadow, words, vacant);
+    land(line, words, due);
 }
 
-/// First half of a publication: the value goes to the shadow, where no reader of this cell looks yet.
+/// First half of a publication: the value goes to the shadow, where no reader of this cell looks yet. Gives the `seq` that
+/// the line is to have.
 #[inline(always)]
-pub(crate) fn stage<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) {
-    let seq = line.load(0);
+pub(crate) fn stage<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) -> u64 {
+    let due = (line.load(0) & !(ODD | VACANT)).wrapping_add(STEP) | if vacant { VACANT } else { 0 };
     sync::fence_release(Site::BeforeShadow);
     store(shadow, words);
-    shadow.store(0, (seq & !(ODD | VACANT)).wrapping_add(STEP) | if vacant { VACANT } else { 0 });
+    shadow.store(0, due);
+    due
 }
 
 /// Second half: the staged value goes to the line. `words` are the shadow's.
 #[inline(always)]
 pub(crate) fn apply<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N]) {
-    let due = shadow.load(0);
+    land(line, words, shadow.load(0));
+}
+
+#[inline(always)]
+fn land<const N: usize>(line: &Line, words: &[u64; N], due: u64) {
     sync::store_release(line.word(0), due.wrapping_sub(STEP) | ODD, Site::MarkOdd);
     sync::fence_release(Site::BeforeLine);
     store(line, words);

@@ -1,7 +1,7 @@
 //! Name to handle: open addressing over buckets of 32 bytes.
 //!
 //! ```text
-//! | name, zero padded: 24 | entry: incarnation 32, slot 32 |     long name: 0xff, length 16, place 32 | hash | 0
+//! | name, zero padded: 23 | length: 1 | entry: incarnation 32, slot 32 |     long name: 0xff, length 16, place 32 | hash | 0
 //! ```
 //!
 //! A bucket's name is written once in the life of a table; only the entry changes, in one store. 0 is a bucket that
@@ -17,12 +17,13 @@ use crate::name::{self, Name};
 use crate::sync::{self, Site};
 
 /// The entry of a name that was removed.
-const TOMBSTONE: u64 = 0xffff_ffff;
+const TOMBSTONE: u64 = 0xffff_ffff << 32;
 
 /// The directory's two sections, as readers see them.
 #[derive(Clone, Copy)]
 pub(crate) struct Directory<'m> {
     buckets: &'m [Line],
+    /// Of the words of all buckets: keeps the first word of a bucket.
     mask: usize,
     long_names: &'m [Line],
 }
@@ -38,25 +39,32 @@ impl<'m> Directory<'m> {
     pub(crate) fn new(buckets: &'m [Line], long_names: &'m [Line]) -> Self {
         let count = buckets.len() * WORDS / BUCKET_WORDS;
         debug_assert!(count.is_power_of_two());
-        Directory { buckets, mask: count - 1, long_names }
+        Directory { buckets, mask: (count - 1) * BUCKET_WORDS, long_names }
     }
 
     pub(crate) fn of(lines: &'m [Line], plan: &Plan) -> Self {
-        Self::new(&lines[plan.directory()..plan.long_names()], &lines[plan.long_names()..plan.notes()])
+        Self::new(&lines[plan.directory()..plan.long_names()], &lines[plan.long_names()..plan.changes()])
     }
 
-    /// The line and first word of a bucket. Never `None`, as the mask is within the section; and no panic on the path.
+    fn count(&self) -> usize {
+        self.mask / BUCKET_WORDS + 1
+    }
+
+    /// The line and first word of the bucket that a hash leads to. Never `None`, as the mask is within the section; and no
+    /// panic on the path.
     #[inline(always)]
-    fn bucket(&self, index: usize) -> Option<(&'m Line, usize)> {
-        let index = index & self.mask;
-        Some((self.buckets.get(index * BUCKET_WORDS / WORDS)?, index * BUCKET_WORDS % WORDS))
+    fn bucket(&self, hash: usize) -> Option<(&'m Line, usize)> {
+        let word = hash & self.mask;
+        // Two buckets a line: their first words are 0 and 4, which tells the compiler that all four are within it.
+        Some((self.buckets.get(word / WORDS)?, word & BUCKET_WORDS))
     }
 
     /// The buckets in which a name may be, in order.
     #[inline(always)]
     fn probes(&self, hash: u64) -> impl Iterator<Item = (&'m Line, usize)> {
         let directory = *self;
-        (0..=self.mask).map_while(move |step| directory.bucket((hash as usize).wrapping_add(step)))
+        let offsets = (0..=self.mask).step_by(BUCKET_WORDS);
+        offsets.map_while(move |offset| directory.bucket((hash as usize).wrapping_add(offset)))
     }
 
     /// The handle that stands under a name. Nearly every short name is in its first bucket, and only that is inlined.
@@ -71,32 +79,30 @@ impl<'m> Directory<'m> {
             let differs = (line.load(word) ^ words[0])
                 | (line.load(word + 1) ^ words[1])
                 | (line.load(word + 2) ^ words[2]);
-            if differs == 0
-                && let Some(handle) = handle(entry)
-                && name.can_stand()
-            {
-                return Some(handle);
+            if differs == 0 {
+                return handle(entry);
             }
         }
         cold_path();
-        self.find_again(name.as_str())
+        handle(self.find_again(name.as_str()))
     }
 
-    /// All buckets in which the name may be. By its text, so that a caller's [`Name`] need not lie in memory.
+    /// The entry of a name, wherever its bucket is; 0 for none. By its text, so that a caller's [`Name`] need not lie in
+    /// memory.
     #[inline(never)]
-    fn find_again(&self, text: &str) -> Option<Handle> {
+    fn find_again(&self, text: &str) -> u64 {
         let name = &Name::new(text);
         for (line, word) in self.probes(name.hash()) {
             let entry = line.load(word + 3);
             if entry == 0 {
-                return None;
+                break;
             }
             sync::fence_acquire(Site::AfterEntry);
             if self.is_name(line, word, name) {
-                return handle(entry);
+                return entry;
             }
         }
-        None
+        0
     }
 
     /// Compares a long name with the one that a bucket's first word places.
@@ -144,9 +150,9 @@ impl<'m> Directory<'m> {
             for i in 0..3 {
                 bytes[i * 8..i * 8 + 8].copy_from_slice(&line.load(word + i).to_le_bytes());
             }
-            bytes.iter().position(|byte| *byte == 0)?
+            name::short_length(line.load(word + 2))
         };
-        core::str::from_utf8(&bytes[..length]).ok()
+        core::str::from_utf8(bytes.get(..length)?).ok()
     }
 
     /// Enters a name, or gives a removed one its new handle. The name is valid and does not stand.
@@ -157,7 +163,7 @@ impl<'m> Directory<'m> {
             if old == 0 {
                 // Half full at most: beyond that probes grow long, and a new segment must supersede this one.
                 let used = counts.load(count::BUCKETS);
-                if used as usize >= self.mask.div_ceil(2) {
+                if used as usize >= self.count() / 2 {
                     return Err(Full::Buckets);
                 }
                 let mut words = name.words();
@@ -209,8 +215,7 @@ impl<'m> Directory<'m> {
     fn is_name(&self, line: &Line, word: usize, name: &Name<'_>) -> bool {
         let words = name.words();
         let first = line.load(word);
-        name.can_stand()
-            && line.load(word + 1) == words[1]
+        line.load(word + 1) == words[1]
             && line.load(word + 2) == words[2]
             && if name.is_long() { self.is_long(first, words[0], name) } else { first == words[0] }
     }

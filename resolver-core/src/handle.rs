@@ -4,24 +4,30 @@
 /// fixes keeps it for ever; a removed service's handle is [`Gone`](crate::ResolveError::Gone), never another's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
-    /// slot | incarnation << 32: one register.
+    /// incarnation | slot << 32: one register.
     bits: u64,
 }
 
 impl Handle {
     #[inline(always)]
     pub(crate) fn new(slot: u32, incarnation: u32) -> Self {
-        Handle { bits: slot as u64 | (incarnation as u64) << 32 }
+        Handle { bits: incarnation as u64 | (slot as u64) << 32 }
     }
 
     #[inline(always)]
     pub(crate) fn slot(self) -> usize {
-        self.bits as u32 as usize
+        (self.bits >> 32) as usize
     }
 
     #[inline(always)]
     pub(crate) fn incarnation(self) -> u32 {
-        (self.bits >> 32) as u32
+        self.bits as u32
+    }
+
+    /// Whether a head with this third word is its own.
+    #[inline(always)]
+    pub(crate) fn means(self, word: u64) -> bool {
+        self.bits as u32 == word as u32
     }
 
     /// Whether a table may have given it out: the head of a slot that was never used has incarnation 0.

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! header        64 lines   identity, owner, epoch, counters, pulse
-//! lines         cells      heads | sources | configuration | endpoints
+//! lines         cells      heads | sources | settings
 //! shadows       cells      the same, in the same order
-//! directory     1 line for 2 buckets of 32 bytes: name 24, entry 8
-//! long names    1 line for 64 bytes of names over 24 bytes
-//! notes         1 word for each cell; the writer's own, no reader looks
-//! bitmap        1 bit for each endpoint cell in use; likewise
-//! text          text_lines for each endpoint cell
+//! directory     1 line for 2 buckets of 32 bytes: name 23, its length 1, entry 8
+//! long names    1 line for 64 bytes of names over 23 bytes
+//! changes       1 word for each cell: the epoch that it last changed with
+//! notes         1 word for each cell and leaf; the writer's own, no reader looks
+//! bitmap        1 bit for each leaf in use; likewise
+//! leaves        1 line for each endpoint and each line of a set's tables
+//! text          text_lines for each leaf
 //! ```
 
 use crate::memory::WORDS;
@@ -19,7 +21,7 @@ compile_error!("a table's sizes are counted in 64 bits");
 
 /// Version of this layout and of the protocol over it. Independent of the crate's version: it changes when a reader
 /// of the one could misread the other.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// First word of a table: "RESOLVER" in the machine's own byte order, so a foreign order does not match.
 pub(crate) const MAGIC: u64 = 0x5245_534f_4c56_4552;
@@ -36,8 +38,8 @@ pub(crate) mod identity {
     pub(crate) const TOTAL_LINES: usize = 2;
     /// services | configs << 32
     pub(crate) const SERVICES: usize = 3;
-    /// endpoint cells | text lines for each << 32
-    pub(crate) const ENDPOINTS: usize = 4;
+    /// leaves | text lines for each << 32
+    pub(crate) const LEAVES: usize = 4;
     /// buckets | lines of long names << 32
     pub(crate) const NAMES: usize = 5;
     /// Random; an old handle or path means nothing in another segment.
@@ -90,7 +92,9 @@ pub(crate) mod pulse {
 /// Sources that a table can name.
 pub const MAX_SOURCES: usize = 32;
 /// Names of up to this many bytes lie in their bucket; longer ones are one step further away.
-pub const SHORT_NAME: usize = 24;
+pub const SHORT_NAME: usize = 23;
+/// The longest name of a source that is published, in bytes.
+pub const MAX_SOURCE_NAME: usize = 24;
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 255;
 /// The largest set, in endpoints.
@@ -107,11 +111,12 @@ pub(crate) const BUCKET_WORDS: usize = 4;
 pub struct Capacity {
     /// Services at one time. Over the life of a table twice as many different names may come and go.
     pub services: u32,
-    /// Endpoints in all sets together, each set counted rounded up to a power of two. Twice the room is set aside, so
-    /// that a new set is written whole before the old one is left. Blocks are aligned to their size and nothing is moved to
-    /// make room, so where sets of very different sizes come and go, a large one can be refused though the sum would fit.
+    /// Endpoints in all sets together, each set counted rounded up to a power of two, and with what its tables take
+    /// ([`Publication`](crate::Publication) says how much). Twice the room is set aside, so that a new set is written whole
+    /// before the old one is left. Blocks are aligned to their size and nothing is moved to make room, so where sets of very
+    /// different sizes come and go, a large one can be refused though the sum would fit.
     pub endpoints: u32,
-    /// Configuration values.
+    /// Settings: typed configuration values.
     pub configs: u32,
     /// Room for a set's text (ids, tags, for tools) for each endpoint, in steps of 64 bytes. A set with more text takes
     /// the room of more endpoints.
@@ -121,7 +126,7 @@ pub struct Capacity {
 impl Capacity {
     /// For one process and a handful of services: 64 services, 256 endpoints, no text.
     pub const SMALL: Capacity = Capacity { services: 64, endpoints: 256, configs: 16, text_bytes: 0 };
-    /// What an agent creates unless told otherwise: 4096 services, 65536 endpoints; 34 MiB.
+    /// What an agent creates unless told otherwise: 4096 services, 65536 endpoints; 30 MiB.
     pub const HOST: Capacity = Capacity { services: 4096, endpoints: 65_536, configs: 256, text_bytes: 128 };
 
     /// Lines of 64 bytes that a table of this capacity needs.
@@ -132,7 +137,7 @@ impl Capacity {
     /// Whether the header can say it: counts have 32 bits, endpoint cells and directory buckets among them.
     pub(crate) const fn is_sayable(&self) -> bool {
         let plan = Plan::of(self);
-        plan.endpoints <= u32::MAX as usize
+        plan.leaves <= u32::MAX as usize
             && plan.buckets <= u32::MAX as usize
             && plan.text_lines <= MAX_TEXT_LINES
     }
@@ -145,8 +150,8 @@ pub(crate) struct Plan {
     pub(crate) configs: usize,
     /// Cells for sources: [`MAX_SOURCES`] (a loom model has none).
     pub(crate) sources: usize,
-    /// Endpoint cells: twice the capacity, a multiple of 64.
-    pub(crate) endpoints: usize,
+    /// Twice the capacity in endpoints, a multiple of 64.
+    pub(crate) leaves: usize,
     pub(crate) text_lines: usize,
     pub(crate) buckets: usize,
     pub(crate) long_lines: usize,
@@ -170,20 +175,19 @@ impl Plan {
     pub(crate) const fn with(
         services: usize,
         configs: usize,
-        endpoints: usize,
+        leaves: usize,
         text_lines: usize,
         buckets: usize,
         long_lines: usize,
     ) -> Plan {
         let sources = MAX_SOURCES;
-        let mut plan =
-            Plan { services, configs, sources, endpoints, text_lines, buckets, long_lines, total: 0 };
-        plan.total = plan.text() + endpoints * text_lines;
+        let mut plan = Plan { services, configs, sources, leaves, text_lines, buckets, long_lines, total: 0 };
+        plan.total = plan.text() + leaves * text_lines;
         plan
     }
 
     pub(crate) const fn cells(&self) -> usize {
-        self.first_endpoint() + self.endpoints
+        self.first_setting() + self.configs
     }
 
     /// Index of a cell of each kind.
@@ -191,8 +195,8 @@ impl Plan {
         self.services
     }
 
-    pub(crate) const fn first_endpoint(&self) -> usize {
-        self.services + self.sources + self.configs
+    pub(crate) const fn first_setting(&self) -> usize {
+        self.services + self.sources
     }
 
     pub(crate) const fn lines(&self) -> usize {
@@ -211,16 +215,24 @@ impl Plan {
         self.directory() + (self.buckets * BUCKET_WORDS).div_ceil(WORDS)
     }
 
-    pub(crate) const fn notes(&self) -> usize {
+    pub(crate) const fn changes(&self) -> usize {
         self.long_names() + self.long_lines
     }
 
+    pub(crate) const fn notes(&self) -> usize {
+        self.changes() + self.cells().div_ceil(WORDS)
+    }
+
     pub(crate) const fn bitmap(&self) -> usize {
-        self.notes() + self.cells().div_ceil(WORDS)
+        self.notes() + (self.cells() + self.leaves).div_ceil(WORDS)
+    }
+
+    pub(crate) const fn leaves(&self) -> usize {
+        self.bitmap() + (self.leaves / 64).div_ceil(WORDS)
     }
 
     pub(crate) const fn text(&self) -> usize {
-        self.bitmap() + (self.endpoints / 64).div_ceil(WORDS)
+        self.leaves() + self.leaves
     }
 }
 
@@ -229,5 +241,5 @@ const fn at_least(value: usize, floor: usize) -> usize {
 }
 
 const _: () = assert!(WORDS * size_of::<u64>() == 64);
-const _: () = assert!(SHORT_NAME == (BUCKET_WORDS - 1) * size_of::<u64>());
+const _: () = assert!(SHORT_NAME + 1 == (BUCKET_WORDS - 1) * size_of::<u64>());
 const _: () = assert!(pulse::LINE < HEADER_LINES && identity::CHECKSUM < WORDS && count::REPAIRED < WORDS);

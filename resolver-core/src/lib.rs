@@ -46,6 +46,7 @@ extern crate std;
 
 mod alias;
 mod batch;
+mod block;
 mod cached;
 mod cell;
 mod directory;
@@ -53,17 +54,24 @@ mod error;
 mod fresh;
 mod handle;
 mod layout;
+mod leaf;
+mod maglev;
 mod memory;
 #[cfg(all(test, resolver_loom))]
 mod models;
 mod name;
 pub mod pick;
+#[cfg(feature = "probe")]
+pub mod probe;
+mod publication;
 mod reader;
 mod record;
 mod room;
 mod set;
+mod setting;
 #[cfg(all(feature = "shm", not(resolver_loom)))]
 pub mod shm;
+mod smooth;
 mod source;
 mod state;
 mod sync;
@@ -76,16 +84,18 @@ pub use cached::CachedHandle;
 pub use error::{AddError, PublishError, ResolveError, WalkError};
 pub use fresh::{FreshError, Liveness};
 pub use handle::Handle;
-pub use layout::{Capacity, LAYOUT_VERSION, MAX_NAME, MAX_SET, MAX_SOURCES, SHORT_NAME};
+pub use layout::{Capacity, LAYOUT_VERSION, MAX_NAME, MAX_SET, MAX_SOURCE_NAME, MAX_SOURCES, SHORT_NAME};
 pub use memory::Line;
 #[cfg(not(resolver_loom))]
 pub use memory::Memory;
 #[cfg(feature = "std")]
 pub use memory::heap;
 pub use name::{Name, NameError};
+pub use publication::Publication;
 pub use reader::Reader;
 pub use record::{Address, Endpoint, Resolved};
 pub use set::{Set, Walk};
+pub use setting::{Bytes, Kind, Setting, SettingError, Value};
 #[cfg(all(feature = "shm", not(resolver_loom)))]
 pub use shm::{OwnedSegment, Segment, SegmentError};
 pub use source::{SourceBeat, SourceStatus};

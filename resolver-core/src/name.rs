@@ -53,7 +53,9 @@ impl<'a> Name<'a> {
             // Where the bytes are, the writer adds to the first word.
             return Name { text, words: [LONG | (bytes.len() as u64) << 8, hash, 0], hash };
         }
-        let words = pack(bytes, 0);
+        let [a, b, c] = pack(bytes, 0);
+        // With its length no two texts are alike, whatever bytes they end with.
+        let words = [a, b, c | (bytes.len() as u64) << 56];
         Name { text, words, hash: fold(words, 0) }
     }
 
@@ -63,7 +65,7 @@ impl<'a> Name<'a> {
         let mut at = 0;
         while at < bytes.len() {
             hash = fold(pack(bytes, at), hash);
-            at += SHORT_NAME;
+            at += 24;
         }
         hash
     }
@@ -100,12 +102,6 @@ impl<'a> Name<'a> {
         self.hash
     }
 
-    /// Whether any table could hold it. A zero at the end would pass for padding, and the text for another name.
-    #[inline(always)]
-    pub(crate) fn can_stand(&self) -> bool {
-        !matches!(self.text.as_bytes(), [.., 0])
-    }
-
     #[inline(always)]
     pub(crate) fn is_long(&self) -> bool {
         self.text.len() > SHORT_NAME
@@ -117,12 +113,17 @@ pub(crate) fn long_place(word: u64) -> Option<(usize, usize)> {
     (word & 0xff == LONG).then_some(((word >> 8 & 0xffff) as usize, (word >> 32) as usize))
 }
 
+/// The length of a short name, from the third word of its bucket.
+pub(crate) fn short_length(word: u64) -> usize {
+    (word >> 56) as usize
+}
+
 /// The first word of a long name's bucket with the place of its bytes, in words.
 pub(crate) fn with_place(word: u64, place: usize) -> u64 {
     word & 0xffff_ffff | (place as u64) << 32
 }
 
-/// Up to 24 bytes from `at` on as three words, padded with zeros. A valid name has no zero byte, so no two are alike.
+/// Up to 24 bytes from `at` on as three words, padded with zeros.
 #[inline(always)]
 pub(crate) const fn pack(bytes: &[u8], at: usize) -> [u64; 3] {
     [word_at(bytes, at), word_at(bytes, at + 8), word_at(bytes, at + 16)]
@@ -161,8 +162,9 @@ pub(crate) const fn fold(words: [u64; 3], seed: u64) -> u64 {
     multiply(first ^ words[2], K[2])
 }
 
+/// A folded multiplication: the low and the high half of the product, by exclusive or.
 #[inline(always)]
-const fn multiply(a: u64, b: u64) -> u64 {
+pub(crate) const fn multiply(a: u64, b: u64) -> u64 {
     let wide = a as u128 * b as u128;
     wide as u64 ^ (wide >> 64) as u64
 }
@@ -179,10 +181,11 @@ mod tests {
 
     #[test]
     fn words_hold_the_name_and_nothing_else() {
-        assert_eq!(Name::new("oms").words(), [0x73_6d_6f, 0, 0]);
+        assert_eq!(Name::new("oms").words(), [0x73_6d_6f, 0, 3 << 56]);
+        assert_ne!(Name::new("oms").words(), Name::new("oms\0").words());
         assert_eq!(Name::new("abcdefghi").words()[1], u64::from(b'i'));
-        assert!(!Name::new(&"x".repeat(24)).is_long());
-        assert_eq!(long_place(Name::new(&"x".repeat(25)).words()[0]), Some((25, 0)));
+        assert!(!Name::new(&"x".repeat(23)).is_long());
+        assert_eq!(long_place(Name::new(&"x".repeat(24)).words()[0]), Some((24, 0)));
         assert_eq!(long_place(Name::new("oms").words()[0]), None);
     }
 
@@ -222,7 +225,8 @@ mod tests {
             let count = 4096;
             for i in 0..count {
                 let name: String = make(i);
-                *places.entry(Name::new(&name).hash() & (4 * count as u64 - 1)).or_default() += 1;
+                // Buckets are of four words, so the lowest two bits are not used.
+                *places.entry(Name::new(&name).hash() >> 2 & (4 * count as u64 - 1)).or_default() += 1;
             }
             let shared: u32 = places.values().map(|n| n - 1).sum();
             // Chance gives 4096 - 16384 * (1 - e^(-1/4)) = 472.

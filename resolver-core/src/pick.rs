@@ -4,168 +4,220 @@
 //! reads the head's line and the lines of the endpoints that it looks at, and never mixes two sets: when another is
 //! published meanwhile it begins again. The same set and the same key give the same endpoint in every process.
 //!
-//! For the first endpoint alone, the primary, [`Reader::resolve`](crate::Reader::resolve) is all there is to do; to go on
-//! after a failure, walk the [`Set`]: it is in the publisher's order of preference.
+//! | picker | needs of the publisher | lines read |
+//! |---|---|---|
+//! | [`Reader::resolve`] | - | 1 |
+//! | [`RoundRobin`], [`Random`] | - | 2 |
+//! | [`Weighted`] | - (the alias table is always made) | 2 or 3 |
+//! | [`PowerOfTwo`] | - | 3 |
+//! | [`Smooth`] | [`smooth`](crate::Publication::smooth) | 3 |
+//! | [`Maglev`] | [`maglev`](crate::Publication::maglev) | 3 |
+//! | [`Rendezvous`] | - | the set |
+//! | [`Failover`] | reserves, if it is to go beyond the active endpoints | 2 |
+//!
+//! All but `Failover` choose among the set's active endpoints. Tiers, zones, slow start and the like are the publisher's: they
+//! decide which endpoints are active, in which order and with what weight, off the path.
 
+mod failover;
 mod key;
 mod random;
 mod round_robin;
+#[cfg(all(test, feature = "std", not(resolver_loom)))]
+mod tests;
 
+use core::fmt;
 use core::hint::cold_path;
 
-pub use key::Rendezvous;
+pub use failover::{Ejections, Failover};
+pub use key::{Maglev, Rendezvous};
 pub use random::{PowerOfTwo, Random, Weighted};
-pub use round_robin::RoundRobin;
+pub use round_robin::{RoundRobin, Smooth};
 
+use crate::block::place_in;
 use crate::cell::ROUNDS;
 use crate::error::{ResolveError, WalkError};
 use crate::handle::Handle;
 use crate::reader::Reader;
-use crate::set::Set;
+use crate::record::Endpoint;
+use crate::set::{Index, Places, Set};
+
+/// Why nothing was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PickError {
+    /// There is no set.
+    Resolve(ResolveError),
+    /// There is one, and none of its endpoints is accepted.
+    NoneAccepted,
+    /// There is one, and it was published without the table that this picker needs.
+    NoTable,
+}
+
+impl fmt::Display for PickError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PickError::Resolve(error) => error.fmt(f),
+            PickError::NoneAccepted => f.write_str("none of the service's endpoints is accepted"),
+            PickError::NoTable => f.write_str(
+                "the set was published without the table that this picker needs; see `Publication`",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PickError {}
+
+impl From<ResolveError> for PickError {
+    fn from(error: ResolveError) -> Self {
+        PickError::Resolve(error)
+    }
+}
+
+/// For `pick_where`: endpoints that have all of these tag bits.
+pub fn tagged(mask: u64) -> impl Fn(&Endpoint) -> bool + Copy {
+    move |endpoint| endpoint.tags() & mask == mask
+}
+
+/// For `pick_where`: endpoints of this zone.
+pub fn in_zone(zone: u16) -> impl Fn(&Endpoint) -> bool + Copy {
+    move |endpoint| endpoint.zone() == zone
+}
 
 /// Makes one choice from a service's set. Where another set was published meanwhile, it is made again from that one;
 /// after 16 rounds in which that happened, [`ResolveError::Busy`].
-#[inline(always)]
 fn from_set<T>(
     reader: &Reader<'_>,
     handle: Handle,
     mut choose: impl FnMut(&Set<'_>) -> Result<T, WalkError>,
 ) -> Result<T, ResolveError> {
     for _ in 0..ROUNDS {
-        match choose(&reader.set(handle)?) {
-            Ok(chosen) => return Ok(chosen),
-            Err(WalkError::Changed | WalkError::Busy) => cold_path(),
+        if let Ok(chosen) = choose(&reader.set(handle)?) {
+            return Ok(chosen);
         }
     }
     Err(ResolveError::Busy)
 }
 
-#[cfg(all(test, feature = "std"))]
-mod tests {
-    extern crate std;
-
-    use std::boxed::Box;
-    use std::vec::Vec;
-
-    use crate::{Capacity, Endpoint, Handle, Line, Reader, ResolveError, Standing, Table, Writer, heap};
-
-    use super::*;
-
-    fn table() -> (Writer<'static>, Reader<'static>, Handle) {
-        let memory: &'static [Line] = Box::leak(heap(Capacity::SMALL.lines()));
-        let (mut writer, reader) = Table::create(memory, &Capacity::SMALL, 1).expect("it fits").split();
-        let handle = writer.add("oms").expect("there is room");
-        (writer, reader, handle)
+/// As [`from_set`], with the first round apart: nearly every pick ends there, and it has neither a loop around it nor an
+/// answer that goes through memory.
+#[inline(always)]
+fn one_of(
+    reader: &Reader<'_>,
+    handle: Handle,
+    mut choose: impl FnMut(&Set<'_>) -> Result<Endpoint, WalkError>,
+) -> Result<Endpoint, ResolveError> {
+    if let Some(set) = reader.set_at_once(handle)
+        && let Ok(chosen) = choose(&set)
+    {
+        return Ok(chosen);
     }
-
-    fn publish(writer: &mut Writer<'_>, handle: Handle, ids: impl IntoIterator<Item = u64>) {
-        let endpoint = |id| Endpoint::new(std::net::SocketAddr::from(([10, 0, 0, 1], 9000))).with_id(id);
-        let set: Vec<_> = ids.into_iter().map(endpoint).collect();
-        writer.publish(handle, &set, Standing::FRESH, b"").expect("there is room");
+    cold_path();
+    let mut words = [0; 7];
+    match one_of_again(reader, handle, choose, &mut words) {
+        None => Ok(Endpoint::from_words(words)),
+        Some(error) => Err(error),
     }
+}
 
-    #[test]
-    fn round_robin_takes_each_in_turn_and_follows_a_change() {
-        let (mut writer, reader, oms) = table();
-        publish(&mut writer, oms, 1..4);
-        let mut picker = RoundRobin::new();
-        let mut pick = || picker.pick(&reader, oms).map(|endpoint| endpoint.id());
-        assert_eq!([pick(), pick(), pick(), pick()], [Ok(1), Ok(2), Ok(3), Ok(1)]);
-        publish(&mut writer, oms, [7]);
-        assert_eq!([pick(), pick()], [Ok(7), Ok(7)]);
-        publish(&mut writer, oms, []);
-        assert_eq!(pick(), Err(ResolveError::Empty));
-    }
-
-    #[test]
-    fn round_robins_of_two_threads_can_begin_apart() {
-        let (mut writer, reader, oms) = table();
-        publish(&mut writer, oms, 1..5);
-        let mut picker = RoundRobin::from(2);
-        assert_eq!(picker.pick(&reader, oms).map(|endpoint| endpoint.id()), Ok(3));
-    }
-
-    #[test]
-    fn random_is_even_and_the_same_for_the_same_seed() {
-        let (mut writer, reader, oms) = table();
-        publish(&mut writer, oms, 0..8);
-        let mut counts = [0u32; 8];
-        let (mut one, mut other) = (Random::new(7), Random::new(7));
-        for _ in 0..8000 {
-            let id = one.pick(&reader, oms).expect("published").id();
-            assert_eq!(other.pick(&reader, oms).expect("published").id(), id);
-            counts[id as usize] += 1;
+/// Gives the error, if it is one; a value so small that it comes back in a register.
+#[cold]
+#[inline(never)]
+fn one_of_again(
+    reader: &Reader<'_>,
+    handle: Handle,
+    choose: impl FnMut(&Set<'_>) -> Result<Endpoint, WalkError>,
+    into: &mut [u64; 7],
+) -> Option<ResolveError> {
+    match from_set(reader, handle, choose) {
+        Ok(endpoint) => {
+            *into = endpoint.to_words();
+            None
         }
-        // 1000 each, give or take 6 standard deviations of 30.
-        assert!(counts.iter().all(|count| (820..1180).contains(count)), "{counts:?}");
+        Err(error) => Some(error),
     }
+}
 
-    #[test]
-    fn the_less_loaded_of_two_is_picked() {
-        let (mut writer, reader, oms) = table();
-        publish(&mut writer, oms, 0..8);
-        let mut picker = PowerOfTwo::new(7);
-        let mut counts = [0u32; 8];
-        for _ in 0..8000 {
-            // Load grows with the id: 0 wins against all, 7 against none.
-            counts[picker.pick(&reader, oms, |endpoint| endpoint.id()).expect("published").id() as usize] +=
-                1;
+#[inline]
+fn accepted<T>(found: Result<Option<T>, ResolveError>) -> Result<T, PickError> {
+    found?.ok_or(PickError::NoneAccepted)
+}
+
+/// Where the table of the set lies that a picker saw last.
+#[derive(Clone, Debug, Default)]
+struct TableAt {
+    /// [`mark_of`] the set; 0 for none.
+    of: u64,
+    places: Places,
+}
+
+impl TableAt {
+    const NONE: TableAt = TableAt { of: 0, places: Places { first: 0, length: 0 } };
+
+    /// The endpoint at a place of the set's table: `which` table, and where in it, as a leaf and a place within that.
+    #[inline(always)]
+    fn pick(
+        &mut self,
+        reader: &Reader<'_>,
+        handle: Handle,
+        which: impl Fn(Index) -> Places,
+        mut at: impl FnMut(Places) -> (usize, usize),
+    ) -> Result<Endpoint, PickError> {
+        if let Some(set) = reader.set_at_once(handle)
+            && mark_of(&set, handle) == self.of
+            && let Ok(endpoint) = endpoint_at(&set, at(self.places))
+        {
+            return Ok(endpoint);
         }
-        assert_eq!(counts[7], 0, "two different ones are compared");
-        assert!(counts.windows(2).all(|pair| pair[0] > pair[1]), "{counts:?}");
-        publish(&mut writer, oms, [5]);
-        assert_eq!(picker.pick(&reader, oms, |_| 0).map(|endpoint| endpoint.id()), Ok(5));
-    }
-
-    #[test]
-    fn weights_are_kept() {
-        let (mut writer, reader, oms) = table();
-        let endpoint = |id: u64| {
-            let address = std::net::SocketAddr::from(([10, 0, 0, 1], 9000));
-            Endpoint::new(address).with_id(id).with_weight(id as u32)
-        };
-        let set: Vec<_> = (0..8).map(endpoint).collect();
-        writer.publish(oms, &set, Standing::FRESH, b"").expect("there is room");
-        let mut counts = [0i64; 8];
-        let mut picker = Weighted::new(7);
-        for _ in 0..28_000 {
-            counts[picker.pick(&reader, oms).expect("published").id() as usize] += 1;
-        }
-        // 1000 for each unit of weight; 400 is five standard deviations of the largest.
-        let off = counts.iter().zip(0..).map(|(count, id)| (count - id * 1000).abs()).max();
-        assert!(off < Some(400) && counts[0] == 0, "{counts:?}");
-    }
-
-    #[test]
-    fn a_key_keeps_its_endpoint_unless_that_leaves() {
-        let (mut writer, reader, oms) = table();
-        publish(&mut writer, oms, 0..8);
-        let pick = |key| Rendezvous::pick(&reader, oms, key).expect("published").id();
-        let before: Vec<u64> = (0..4000).map(pick).collect();
-        let mut counts = [0u32; 8];
-        before.iter().for_each(|id| counts[*id as usize] += 1);
-        assert!(counts.iter().all(|count| (370..630).contains(count)), "{counts:?}");
-        publish(&mut writer, oms, (0..8).rev().filter(|id| *id != 3));
-        for (key, id) in before.iter().enumerate() {
-            let now = pick(key as u64);
-            assert!(now == *id || *id == 3, "key {key} moved from {id} to {now}");
-            assert_ne!(now, 3);
+        cold_path();
+        let mut words = [0; 7];
+        match self.pick_again(reader, handle, which, at, &mut words) {
+            None => Ok(Endpoint::from_words(words)),
+            Some(error) => Err(error),
         }
     }
 
-    /// What every process and every binding must agree on, for ever.
-    #[test]
-    fn golden_picks() {
-        let (mut writer, reader, oms) = table();
-        publish(&mut writer, oms, (1..6).map(|id| id * 0x1111));
-        let keys: Vec<u64> =
-            (0..8).map(|key| Rendezvous::pick(&reader, oms, key).expect("published").id() / 0x1111).collect();
-        let mut random = Random::new(42);
-        let draws: Vec<u64> =
-            (0..8).map(|_| random.pick(&reader, oms).expect("published").id() / 0x1111).collect();
-        assert_eq!((keys.as_slice(), draws.as_slice()), (GOLDEN_KEYS.as_slice(), GOLDEN_DRAWS.as_slice()));
+    /// Gives the error, as [`one_of_again`].
+    #[cold]
+    #[inline(never)]
+    fn pick_again(
+        &mut self,
+        reader: &Reader<'_>,
+        handle: Handle,
+        which: impl Fn(Index) -> Places,
+        mut at: impl FnMut(Places) -> (usize, usize),
+        into: &mut [u64; 7],
+    ) -> Option<PickError> {
+        for _ in 0..ROUNDS {
+            let set = match reader.set(handle) {
+                Ok(set) => set,
+                Err(error) => return Some(error.into()),
+            };
+            let Ok(index) = set.index() else { continue };
+            self.places = which(index);
+            self.of = mark_of(&set, handle);
+            if self.places.length == 0 {
+                // The first round must not look for a table that is not there.
+                self.of = TableAt::NONE.of;
+                return Some(PickError::NoTable);
+            }
+            if let Ok(endpoint) = endpoint_at(&set, at(self.places)) {
+                *into = endpoint.to_words();
+                return None;
+            }
+        }
+        Some(PickError::Resolve(ResolveError::Busy))
     }
+}
 
-    const GOLDEN_KEYS: [u64; 8] = [5, 3, 3, 2, 2, 1, 2, 5];
-    const GOLDEN_DRAWS: [u64; 8] = [5, 2, 1, 1, 1, 1, 3, 3];
+/// Tells sets apart, those of other services and of other tables too: the generation, and by whom it was found. Never 0, as
+/// no handle's incarnation is.
+#[inline(always)]
+fn mark_of(set: &Set<'_>, handle: Handle) -> u64 {
+    set.generation().rotate_left(32) ^ handle.to_bits()
+}
+
+/// The endpoint that a place of a table leads to.
+#[inline(always)]
+fn endpoint_at(set: &Set<'_>, (leaf, place): (usize, usize)) -> Result<Endpoint, WalkError> {
+    let word = set.word(leaf, place / 4)?;
+    set.at(place_in(word, place))
 }

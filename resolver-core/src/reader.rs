@@ -1,21 +1,21 @@
 //! Readers of a table: loads only, from memory that may be mapped without write permission.
 
-use core::hint::cold_path;
+mod cold;
+
+use core::hint::{black_box, cold_path};
 use core::time::Duration;
 
 use crate::cached::CachedHandle;
-use crate::cell::{self, PAYLOAD, Unread};
-use crate::error::{ResolveError, WalkError};
+use crate::cell::{self, PAYLOAD, Unread, Words as _};
+use crate::error::ResolveError;
 use crate::fresh::{FreshError, Liveness};
 use crate::handle::Handle;
-use crate::layout::{MAX_SOURCES, epoch, pulse};
-use crate::memory::{Line, WORDS};
+use crate::layout::{epoch, pulse};
+use crate::memory::Line;
 use crate::name::Name;
-use crate::record::{Address, Resolved, Words, head};
+use crate::record::{Address, Resolved, Take, Words, head};
 use crate::set::Set;
-use crate::source::SourceStatus;
-use crate::state::{Reason, State};
-use crate::sync::{self, Site};
+use crate::state::State;
 use crate::table::View;
 
 /// Reads a table. Copy it to every thread that resolves: it is a few pointers, and writes nothing, ever.
@@ -63,7 +63,7 @@ impl<'m> Reader<'m> {
     /// [`ResolveError`] says why there is no endpoint.
     #[inline(always)]
     pub fn resolve(&self, handle: Handle) -> Result<Resolved, ResolveError> {
-        self.head::<PAYLOAD>(handle).map(|(words, _)| Resolved::from_words(words))
+        self.head(handle).map(|(words, seq)| Resolved::new(words, seq))
     }
 
     /// The primary endpoint's address alone: fewer loads than [`Reader::resolve`], and no word on age.
@@ -73,7 +73,7 @@ impl<'m> Reader<'m> {
     /// As [`Reader::resolve`].
     #[inline(always)]
     pub fn resolve_address(&self, handle: Handle) -> Result<Address, ResolveError> {
-        self.head::<3>(handle).map(|(words, _)| Address::from_words(words))
+        self.head(handle).map(|(words, _)| Address::from_words(words))
     }
 
     /// Finds a name and resolves it. Three times the price of [`Reader::resolve`]: take a handle where you can.
@@ -134,96 +134,18 @@ impl<'m> Reader<'m> {
     /// # Errors
     ///
     /// As [`Reader::resolve`].
-    #[inline]
+    #[inline(always)]
     pub fn set(&self, handle: Handle) -> Result<Set<'m>, ResolveError> {
-        let (words, _) = self.head::<PAYLOAD>(handle)?;
-        Ok(Set::new(*self, &words))
+        self.head(handle).map(|(place, _)| Set::new(*self, place))
     }
 
-    /// Several services as of one moment: either all from before a batch or all from after it, never some of each. Gives
-    /// the epoch of that moment. (A [`Reader::resolve`] right after may still see the moment before, while the batch is
-    /// landing line by line.) `into` has a place for each handle; further ones are left alone.
-    ///
-    /// # Progress
-    ///
-    /// At most 16 rounds. A writer that stops or dies, within a batch or not, delays nobody.
-    ///
-    /// # Errors
-    ///
-    /// [`ResolveError::Busy`] where a batch was committed in every round; `into` is then of no use.
-    pub fn together(
-        &self,
-        handles: &[Handle],
-        into: &mut [Result<Resolved, ResolveError>],
-    ) -> Result<u64, ResolveError> {
-        for _ in 0..cell::ROUNDS {
-            let before = self.epoch();
-            sync::fence_acquire(Site::AfterEpoch);
-            for (handle, place) in handles.iter().zip(into.iter_mut()) {
-                *place = self.at_epoch(*handle, before);
-            }
-            sync::fence_acquire(Site::BeforeEpochAgain);
-            if self.epoch() == before {
-                return Ok(before);
-            }
-        }
-        Err(ResolveError::Busy)
-    }
-
-    #[inline]
-    fn at_epoch(&self, handle: Handle, epoch: u64) -> Result<Resolved, ResolveError> {
-        let line = self.heads.get(handle.slot()).ok_or(ResolveError::Gone)?;
-        let (words, vacant) = cell::read_at_epoch::<PAYLOAD>(line, self.shadow(handle.slot(), line), epoch);
-        if vacant || head::incarnation(&words) != handle.incarnation() {
-            return Err(why(Unread::Vacant(words), handle));
-        }
-        Ok(Resolved::from_words(words))
-    }
-
-    /// How the service stands, whether or not it has an endpoint. Cold.
-    ///
-    /// # Errors
-    ///
-    /// [`ResolveError::Gone`] and [`ResolveError::Busy`].
-    pub fn standing(&self, handle: Handle) -> Result<(State, Reason, u8, u64), ResolveError> {
-        let line = self.heads.get(handle.slot()).ok_or(ResolveError::Gone)?;
-        let words: Words = match cell::read(line, self.shadow(handle.slot(), line)) {
-            Ok(words) | Err(Unread::Vacant(words)) => words,
-            Err(Unread::Busy) => return Err(ResolveError::Busy),
-        };
-        let (state, reason) = head::standing_of(&words);
-        let meant = handle.is_given_out() && head::incarnation(&words) == handle.incarnation();
-        if !meant || state == State::Removed {
-            return Err(ResolveError::Gone);
-        }
-        Ok((state, reason, head::source(&words), head::generation(&words)))
-    }
-
-    /// The text that was published with the set, copied to `buffer`: its length, which may be more than fits. Cold.
-    ///
-    /// # Errors
-    ///
-    /// As [`Reader::resolve`]; [`ResolveError::Busy`] where another set was published meanwhile, 16 times over.
-    pub fn text(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize, ResolveError> {
-        let stride = self.view.plan.text_lines;
-        for _ in 0..cell::ROUNDS {
-            let (words, seq) = self.head::<PAYLOAD>(handle)?;
-            let start = (head::first(&words) as usize).saturating_mul(stride);
-            let Some(lines) = self.view.text.get(start..).filter(|lines| !lines.is_empty()) else {
-                return Ok(0);
-            };
-            let length = lines[0].load(0) as usize;
-            for (at, bytes) in buffer.chunks_mut(8).enumerate().take(length.div_ceil(8)) {
-                let Some(line) = lines.get((at + 1) / WORDS) else { break };
-                let word = line.load((at + 1) % WORDS).to_le_bytes();
-                bytes.copy_from_slice(&word[..bytes.len()]);
-            }
-            sync::fence_acquire(Site::AfterWords);
-            if cell::is_at(&self.heads[handle.slot()], seq) {
-                return Ok(length);
-            }
-        }
-        Err(ResolveError::Busy)
+    /// Whether a service still stands as it was resolved: one load. `false` may come a moment early, while the same is
+    /// being said anew; `true` never comes late. For who keeps an answer and asks before using it again;
+    /// [`CachedHandle`] does both.
+    #[inline(always)]
+    pub fn is_current(&self, handle: Handle, resolved: &Resolved) -> bool {
+        // `seq` of a line only grows, so a slot that was used again has another.
+        self.heads.get(handle.slot()).is_some_and(|line| cell::is_at(line, resolved.seq()))
     }
 
     /// Moves with every publication, anywhere in the table: a cheap "did anything change?". One load. It is odd while
@@ -249,78 +171,70 @@ impl<'m> Reader<'m> {
         self.view.header[pulse::LINE].load(pulse::BEAT)
     }
 
-    /// A source by number, as of the last beat. Cold.
-    pub fn source(&self, number: u8) -> Option<SourceStatus> {
-        if usize::from(number) >= MAX_SOURCES {
-            return None;
-        }
-        let (line, shadow) = self.view.cell(self.view.plan.first_source() + usize::from(number))?;
-        cell::read(line, shadow).ok().map(|words| SourceStatus::decode(&words))
-    }
-
-    /// Calls `each` with every name and its handle, until it gives `false`. Cold; the order means nothing.
-    pub fn for_each(&self, each: impl FnMut(&str, Handle) -> bool) {
-        self.view.directory.for_each(each);
-    }
-
-    /// Random at the table's creation: the same in two readers only if they read the same table.
-    pub fn seed(&self) -> u64 {
-        self.view.seed()
-    }
-
-    /// A head's first words and its `seq`, if it is the one that the handle means.
+    /// What is to be taken of a head or setting, and its `seq`, if it is the one that the handle means.
     ///
-    /// The first round is inlined; whatever it does not settle begins anew in [`Reader::head_again`], which asks nothing
-    /// of the first round: so no register is kept for it, and the answer goes through memory only there.
+    /// The first round comes first, alone; whatever it does not settle begins anew. All is looked at again there, so that
+    /// the first round has no register to keep for it but the reader's and the handle's.
     #[inline(always)]
-    pub(crate) fn head<const N: usize>(&self, handle: Handle) -> Result<([u64; N], u64), ResolveError> {
-        const { assert!(N >= 3, "the incarnation is in the third word") };
-        if let Some(line) = self.heads.get(handle.slot())
-            && let Some((words, seq)) = cell::read_line(line)
-            && head::incarnation(&words) == handle.incarnation()
-        {
-            return Ok((words, seq));
+    fn known<T: Take>(
+        &self,
+        section: impl Fn(&Self) -> &'m [Line],
+        handle: Handle,
+    ) -> Result<(T, u64), ResolveError> {
+        if let Some(read) = self.known_at_once(section(self), handle) {
+            return Ok(read);
         }
         cold_path();
-        let mut again = [0; N];
-        let mut seq = 0;
-        match self.head_again(handle, &mut again, &mut seq) {
-            None => Ok((again, seq)),
-            Some(error) => Err(error),
+        let (reader, handle) = (black_box(self), black_box(handle));
+        let at = (section(reader).get(handle.slot()), reader.view.shadows.get(handle.slot()));
+        let (Some(line), Some(shadow)) = at else { return Err(ResolveError::Gone) };
+        let mut words: Words = [0; PAYLOAD];
+        let words = black_box(&mut words);
+        let read = cell::read_rounds(line, shadow, words);
+        let third = words[head::INCARNATION];
+        match read {
+            Ok(seq) if handle.means(third) => Ok((T::take(third, words), seq)),
+            Ok(_) => Err(ResolveError::Gone),
+            Err(Unread::Busy) => Err(ResolveError::Busy),
+            Err(Unread::Vacant(())) => Err(why(third, handle)),
         }
     }
 
-    /// Gives the error, if it is one; a value so small that it comes back in a register.
-    #[cold]
-    #[inline(never)]
-    fn head_again<const N: usize>(
-        &self,
-        handle: Handle,
-        into: &mut [u64; N],
-        at: &mut u64,
-    ) -> Option<ResolveError> {
-        let Some(line) = self.heads.get(handle.slot()) else { return Some(ResolveError::Gone) };
-        match head_of(line, self.shadow(handle.slot(), line), handle) {
-            Ok(read) => {
-                (*into, *at) = read;
-                None
-            }
-            Err(error) => Some(error),
-        }
-    }
-
-    /// An endpoint cell of a set of this generation.
+    /// The first round alone: `None` for whatever it does not settle.
     #[inline(always)]
-    pub(crate) fn endpoint(&self, index: usize, generation: u64) -> Result<Words, WalkError> {
-        let Some((line, shadow)) = self.view.cell(self.view.plan.first_endpoint().wrapping_add(index)) else {
-            cold_path();
-            return Err(WalkError::Changed);
-        };
-        match cell::read::<PAYLOAD>(line, shadow) {
-            Ok(words) if words[6] == generation => Ok(words),
-            Ok(_) | Err(Unread::Vacant(_)) => Err(WalkError::Changed),
-            Err(Unread::Busy) => Err(WalkError::Busy),
-        }
+    fn known_at_once<T: Take>(&self, section: &[Line], handle: Handle) -> Option<(T, u64)> {
+        cell::read_line(section.get(handle.slot())?, |line| {
+            let third = line.at(head::INCARNATION);
+            handle.means(third).then(|| T::take(third, line))
+        })
+    }
+
+    /// The service's set, if the first round settles it.
+    #[inline(always)]
+    pub(crate) fn set_at_once(&self, handle: Handle) -> Option<Set<'m>> {
+        self.known_at_once(self.heads, handle).map(|(place, _)| Set::new(*self, place))
+    }
+
+    /// A leaf by number. One that the table does not have is as good as one that changed.
+    #[inline(always)]
+    pub(crate) fn leaf(&self, index: usize) -> Option<&'m Line> {
+        self.view.leaves.get(index)
+    }
+
+    /// What is to be taken of a head, and its `seq`.
+    #[inline(always)]
+    fn head<T: Take>(&self, handle: Handle) -> Result<(T, u64), ResolveError> {
+        self.known(|reader| reader.heads, handle)
+    }
+
+    /// What is to be taken of a setting.
+    #[inline(always)]
+    pub(crate) fn setting_words<T: Take>(&self, handle: Handle) -> Result<T, ResolveError> {
+        self.known(|reader| reader.view.cells, handle).map(|(taken, _)| taken)
+    }
+
+    pub(crate) fn view(&self) -> &View<'m> {
+        &self.view
     }
 
     /// The shadow of a head. The sections are of one length; the line stands in so that no panic is compiled in.
@@ -330,31 +244,15 @@ impl<'m> Reader<'m> {
     }
 }
 
-/// A head's first words and its `seq`, if it is the one that the handle means: all rounds.
-pub(crate) fn head_of<const N: usize>(
-    line: &Line,
-    shadow: &Line,
-    handle: Handle,
-) -> Result<([u64; N], u64), ResolveError> {
-    match cell::read_counted(line, shadow) {
-        Ok((words, seq)) if head::incarnation(&words) == handle.incarnation() => Ok((words, seq)),
-        Ok(_) => Err(ResolveError::Gone),
-        Err(unread) => Err(why(unread, handle)),
+/// Why a vacant cell with this third word gives nothing.
+#[inline(always)]
+pub(crate) fn why(word: u64, handle: Handle) -> ResolveError {
+    if !handle.means(word) || !handle.is_given_out() {
+        return ResolveError::Gone;
     }
-}
-
-fn why<const N: usize>(unread: Unread<N>, handle: Handle) -> ResolveError {
-    match unread {
-        Unread::Busy => ResolveError::Busy,
-        Unread::Vacant(words)
-            if head::incarnation(&words) != handle.incarnation() || !handle.is_given_out() =>
-        {
-            ResolveError::Gone
-        }
-        Unread::Vacant(words) => match head::standing_of(&words).0 {
-            State::Never => ResolveError::Never,
-            State::Removed => ResolveError::Gone,
-            _ => ResolveError::Empty,
-        },
+    match head::standing_in(word).0 {
+        State::Never => ResolveError::Never,
+        State::Removed => ResolveError::Gone,
+        _ => ResolveError::Empty,
     }
 }

@@ -44,6 +44,11 @@ impl<'m> Notes<'m> {
         Notes { lines, offset }
     }
 
+    /// The words from this one on.
+    pub(crate) fn after(&self, index: usize) -> Self {
+        Notes { offset: self.offset + index, ..*self }
+    }
+
     pub(crate) fn get(&self, index: usize) -> u64 {
         let word = self.offset + index;
         self.lines[word / WORDS].load(word % WORDS)

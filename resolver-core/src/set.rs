@@ -1,31 +1,54 @@
 //! A service's set, endpoint by endpoint.
 
 use crate::error::WalkError;
+use crate::leaf;
+use crate::publication::PLACES;
 use crate::reader::Reader;
-use crate::record::{Endpoint, Words, head};
+use crate::record::{Endpoint, Place, head};
 
 /// One publication's endpoints, read as they are asked for. When another set is published meanwhile, the walk says so
-/// ([`WalkError::Changed`]) and never mixes the two.
+/// ([`WalkError::Changed`]) at the latest when its leaves are used again, and never mixes the two.
 #[derive(Clone, Copy)]
 pub struct Set<'m> {
     reader: Reader<'m>,
     first: usize,
     length: usize,
     generation: u64,
+    indexed: bool,
+}
+
+/// Where a table of a set lies, in leaves of the whole table, and how long it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) first: usize,
+    pub(crate) length: usize,
+}
+
+/// What a set has beside its active endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Index {
+    /// Endpoints with the reserves.
+    pub(crate) all: usize,
+    /// The key table; its length in leaves.
+    pub(crate) keys: Places,
+    /// The smooth order; its length in steps.
+    pub(crate) steps: Places,
 }
 
 impl<'m> Set<'m> {
     #[inline(always)]
-    pub(crate) fn new(reader: Reader<'m>, words: &Words) -> Self {
+    pub(crate) fn new(reader: Reader<'m>, place: Place) -> Self {
+        let (first, length) = head::place(place.word);
         Set {
             reader,
-            first: head::first(words) as usize,
-            length: head::length(words),
-            generation: head::generation(words),
+            first: first as usize,
+            length: usize::from(length),
+            generation: place.generation,
+            indexed: head::is_indexed(place.word),
         }
     }
 
-    /// Endpoints in the set; at least 1.
+    /// Active endpoints; at least 1.
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.length
@@ -43,23 +66,81 @@ impl<'m> Set<'m> {
         self.generation
     }
 
-    /// The endpoint at a place below [`Set::len`].
-    #[inline(always)]
-    pub(crate) fn at(&self, place: usize) -> Result<Endpoint, WalkError> {
-        self.reader.endpoint(self.first + place, self.generation).map(Endpoint::from_words)
-    }
-
-    /// The endpoint at a place, the primary at 0; `None` beyond the last.
+    /// Active endpoints and reserves.
     ///
     /// # Errors
     ///
-    /// [`WalkError`] where the set is no longer the published one, and its cells were used again.
+    /// As [`Set::get`].
+    pub fn all(&self) -> Result<usize, WalkError> {
+        self.index().map(|index| index.all)
+    }
+
+    /// The endpoint at a place below [`Set::len`].
+    #[inline(always)]
+    pub(crate) fn at(&self, place: usize) -> Result<Endpoint, WalkError> {
+        let leaf = self.reader.leaf(self.first.wrapping_add(place)).ok_or(WalkError::Changed)?;
+        let words = leaf::read(leaf, self.generation).ok_or(WalkError::Changed)?;
+        Ok(Endpoint::from_leaf(words, self.generation))
+    }
+
+    /// The endpoint at a place, the primary at 0; `None` beyond the last active one.
+    ///
+    /// # Errors
+    ///
+    /// [`WalkError`] where the set is no longer the published one, and its leaves were used again.
     #[inline(always)]
     pub fn get(&self, place: usize) -> Option<Result<Endpoint, WalkError>> {
         if place >= self.length {
             return None;
         }
         Some(self.at(place))
+    }
+
+    /// A reserve, the first one at 0; `None` beyond the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`Set::get`].
+    pub fn reserve(&self, place: usize) -> Option<Result<Endpoint, WalkError>> {
+        match self.all() {
+            // The index lies between them.
+            Ok(all) if place < all.saturating_sub(self.length) => Some(self.at(self.length + 1 + place)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// A word of a leaf of this set's tables.
+    #[inline(always)]
+    pub(crate) fn word(&self, leaf: usize, index: usize) -> Result<u64, WalkError> {
+        let leaf = self.reader.leaf(leaf).ok_or(WalkError::Changed)?;
+        leaf::read_word(leaf, index, self.generation).ok_or(WalkError::Changed)
+    }
+
+    /// What the set has beside its active endpoints.
+    pub(crate) fn index(&self) -> Result<Index, WalkError> {
+        if !self.indexed {
+            return Ok(Index { all: self.length, ..Index::default() });
+        }
+        let leaf = self.reader.leaf(self.first.wrapping_add(self.length)).ok_or(WalkError::Changed)?;
+        let [all, keys, steps] = leaf::read(leaf, self.generation).ok_or(WalkError::Changed)?;
+        let places = |word: u64| Places {
+            first: self.first.wrapping_add(word as u32 as usize),
+            length: (word >> 32) as usize,
+        };
+        Ok(Index { all: all as usize, keys: places(keys), steps: places(steps) })
+    }
+
+    pub(crate) fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Leaves of the set, its tables included.
+    pub(crate) fn leaves(&self) -> usize {
+        let Ok(index) = self.index() else { return self.length };
+        let end = |places: Places, length: usize| places.first.wrapping_sub(self.first).wrapping_add(length);
+        let keys = end(index.keys, index.keys.length);
+        keys.max(end(index.steps, index.steps.length.div_ceil(PLACES))).max(index.all)
     }
 }
 
@@ -72,7 +153,7 @@ impl<'m> IntoIterator for Set<'m> {
     }
 }
 
-/// The walk over a [`Set`]; ends after the first error.
+/// The walk over the active endpoints of a [`Set`]; ends after the first error.
 pub struct Walk<'m> {
     set: Set<'m>,
     place: usize,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::cell::PAYLOAD;
-use crate::layout::SHORT_NAME;
+use crate::layout::MAX_SOURCE_NAME;
 use crate::name;
 use crate::record::Words;
 use crate::state::Reason;
@@ -38,7 +38,7 @@ const NEVER: u64 = u64::MAX;
 
 impl SourceBeat<'_> {
     pub(crate) fn encode(&self, beat: u64) -> Words {
-        let mut end = self.name.len().min(SHORT_NAME);
+        let mut end = self.name.len().min(MAX_SOURCE_NAME);
         while !self.name.is_char_boundary(end) {
             end -= 1;
         }
@@ -61,11 +61,11 @@ impl SourceStatus {
     }
 
     /// The name, in the caller's buffer.
-    pub fn name<'b>(&self, buffer: &'b mut [u8; SHORT_NAME]) -> &'b str {
+    pub fn name<'b>(&self, buffer: &'b mut [u8; MAX_SOURCE_NAME]) -> &'b str {
         for (bytes, word) in buffer.chunks_exact_mut(8).zip(self.name) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
-        let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(SHORT_NAME);
+        let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(MAX_SOURCE_NAME);
         core::str::from_utf8(&buffer[..end]).unwrap_or("?")
     }
 

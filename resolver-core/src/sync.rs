@@ -17,11 +17,13 @@ pub(crate) enum Site {
     MarkOdd,
     /// Writer, fence(Release) before a line: who sees a word of it also sees `seq` odd, and the epoch odd.
     BeforeLine,
+    /// Writer, fence(Release) before a leaf: who sees a word of it also sees that its stamp is no longer the one before.
+    BeforeLeaf,
     /// Writer, `seq` even, store(Release): who reads even also reads the whole line.
     MarkEven,
     /// Reader, fence(Acquire) after the first `seq`: pairs with MarkOdd and MarkEven.
     AfterSeq,
-    /// Reader, fence(Acquire) after the words: pairs with BeforeShadow and BeforeLine.
+    /// Reader, fence(Acquire) after the words: pairs with BeforeShadow, BeforeLine and BeforeLeaf.
     AfterWords,
     /// Writer, epoch odd, store(Release): who reads it odd also reads every staged shadow.
     EpochOdd,
@@ -43,10 +45,11 @@ pub(crate) enum Site {
 
 /// All of them.
 #[cfg(test)]
-pub(crate) const ALL: [Site; 14] = [
+pub(crate) const ALL: [Site; 15] = [
     Site::BeforeShadow,
     Site::MarkOdd,
     Site::BeforeLine,
+    Site::BeforeLeaf,
     Site::MarkEven,
     Site::AfterSeq,
     Site::AfterWords,

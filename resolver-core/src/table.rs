@@ -5,6 +5,7 @@ use crate::directory::Directory;
 use crate::layout::{self, Capacity, LAYOUT_VERSION, MAGIC, Plan, identity};
 use crate::memory::Line;
 use crate::reader::Reader;
+use crate::room::Notes;
 use crate::sync::{self, Ordering, Site};
 use crate::takeover::Damaged;
 use crate::writer::Writer;
@@ -158,7 +159,7 @@ impl<'m> Table<'m> {
         }
         header.store(identity::MAGIC, MAGIC);
         header.store(identity::SERVICES, plan.services as u64 | (plan.configs as u64) << 32);
-        header.store(identity::ENDPOINTS, plan.endpoints as u64 | (plan.text_lines as u64) << 32);
+        header.store(identity::LEAVES, plan.leaves as u64 | (plan.text_lines as u64) << 32);
         header.store(identity::NAMES, plan.buckets as u64 | (plan.long_lines as u64) << 32);
         header.store(identity::SEED, seed);
         header.store(identity::CHECKSUM, checksum(header));
@@ -212,7 +213,9 @@ pub(crate) struct View<'m> {
     pub(crate) header: &'m [Line],
     pub(crate) cells: &'m [Line],
     pub(crate) shadows: &'m [Line],
+    pub(crate) leaves: &'m [Line],
     pub(crate) directory: Directory<'m>,
+    pub(crate) changes: &'m [Line],
     pub(crate) notes: &'m [Line],
     pub(crate) bitmap: &'m [Line],
     pub(crate) text: &'m [Line],
@@ -227,8 +230,10 @@ impl<'m> View<'m> {
             cells: &lines[plan.lines()..plan.shadows()],
             shadows: &lines[plan.shadows()..plan.directory()],
             directory: Directory::of(lines, &plan),
+            leaves: &lines[plan.leaves()..plan.text()],
+            changes: &lines[plan.changes()..plan.notes()],
             notes: &lines[plan.notes()..plan.bitmap()],
-            bitmap: &lines[plan.bitmap()..plan.text()],
+            bitmap: &lines[plan.bitmap()..plan.leaves()],
             text: &lines[plan.text()..plan.total],
         }
     }
@@ -266,7 +271,12 @@ impl<'m> View<'m> {
         self.header[identity::LINE].load(identity::SEED)
     }
 
-    /// A head with its shadow; `None` for a slot that the table does not have.
+    /// The epoch that each cell last changed with.
+    pub(crate) fn changes(&self) -> Notes<'m> {
+        Notes::new(self.changes, 0)
+    }
+
+    /// A cell with its shadow; `None` for a slot that the table does not have.
     #[inline(always)]
     pub(crate) fn cell(&self, index: usize) -> Option<(&'m Line, &'m Line)> {
         Some((self.cells.get(index)?, self.shadows.get(index)?))
@@ -280,21 +290,21 @@ fn plan_of(header: &Line) -> Option<Plan> {
         ((value & 0xffff_ffff) as usize, (value >> 32) as usize)
     };
     let (services, configs) = halves(identity::SERVICES);
-    let (endpoints, text_lines) = halves(identity::ENDPOINTS);
+    let (leaves, text_lines) = halves(identity::LEAVES);
     let (buckets, long_lines) = halves(identity::NAMES);
     // Each below 2^32, so the sums below 2^64 need these bounds only.
     let sane = services > 0
-        && endpoints > 0
-        && endpoints.is_multiple_of(64)
+        && leaves > 0
+        && leaves.is_multiple_of(64)
         && buckets.is_power_of_two()
         && buckets >= 2
         && text_lines <= layout::MAX_TEXT_LINES;
-    sane.then(|| Plan::with(services, configs, endpoints, text_lines, buckets, long_lines))
+    sane.then(|| Plan::with(services, configs, leaves, text_lines, buckets, long_lines))
 }
 
 fn checksum(header: &Line) -> u64 {
     let fields = [identity::MAGIC, identity::TOTAL_LINES, identity::SERVICES];
-    let more = [identity::ENDPOINTS, identity::NAMES, identity::SEED];
+    let more = [identity::LEAVES, identity::NAMES, identity::SEED];
     let first = crate::name::fold(fields.map(|word| header.load(word)), u64::from(LAYOUT_VERSION));
     crate::name::fold(more.map(|word| header.load(word)), first)
 }

@@ -37,9 +37,9 @@ impl<'m> Writer<'m> {
     }
 
     fn claim_sets(&mut self) -> Result<(), Damaged> {
+        (0..self.view.plan.cells()).for_each(|slot| self.links.set(slot, 0));
         for slot in 0..self.view.plan.services {
             let words: Words = cell::landed(&self.view.cells[slot]);
-            self.links.set(slot, 0);
             let length = head::length(&words);
             if length > 0 && !self.room.claim(head::first(&words), length) {
                 return Err(Damaged { slot });
@@ -48,11 +48,12 @@ impl<'m> Writer<'m> {
         Ok(())
     }
 
-    /// A name and its head are two words of memory: an insertion or removal may have reached only one of them.
+    /// A name and its cell are two words of memory: an insertion or removal may have reached only one of them.
     fn drop_half_done(&mut self) {
         let view = self.view;
-        view.directory.retain(|handle| self.head_words(handle).is_some());
-        for slot in 0..view.plan.services {
+        view.directory.retain(|handle| self.known_words(handle).is_some());
+        let named = || (0..view.plan.services).chain(view.plan.first_setting()..view.plan.cells());
+        for slot in named() {
             let words: Words = cell::landed(&view.cells[slot]);
             // NEVER and in no bucket: its insertion was cut short. The links serve as marks here.
             if head::incarnation(&words) != 0 && head::standing_of(&words).0 != State::Removed {
@@ -63,7 +64,7 @@ impl<'m> Writer<'m> {
             self.links.set(handle.slot(), 0);
             true
         });
-        for slot in 0..view.plan.services {
+        for slot in named() {
             if self.links.get(slot) == 1 {
                 self.links.set(slot, 0);
                 let words: Words = cell::landed(&view.cells[slot]);
@@ -80,8 +81,12 @@ pub(crate) fn repair_cells(view: &View<'_>) -> u64 {
     sync::fence_acquire(Site::AfterEpoch);
     let committed = before & 1 != 0;
     let mut repaired = 0;
-    for (line, shadow) in view.cells.iter().zip(view.shadows) {
-        repaired += u64::from(cell::repair::<{ cell::PAYLOAD }>(line, shadow, committed));
+    for (slot, (line, shadow)) in view.cells.iter().zip(view.shadows).enumerate() {
+        let touched = cell::repair::<{ cell::PAYLOAD }>(line, shadow, committed);
+        if touched && committed {
+            view.changes().set(slot, before.wrapping_add(1));
+        }
+        repaired += u64::from(touched);
     }
     if committed {
         sync::store_release(line.word(epoch::EPOCH), before.wrapping_add(1), Site::EpochEven);

@@ -1,5 +1,7 @@
 //! The one writer of a table.
 
+use core::ops::Range;
+
 use crate::batch::{Batch, NONE};
 use crate::cell;
 use crate::error::{AddError, PublishError};
@@ -7,6 +9,7 @@ use crate::handle::Handle;
 use crate::layout::{MAX_SOURCES, count, epoch, pulse};
 use crate::memory::Line;
 use crate::name::Name;
+use crate::publication::Publication;
 use crate::reader::Reader;
 use crate::record::{Endpoint, Head, Words, head};
 use crate::room::{Notes, Room};
@@ -33,10 +36,10 @@ impl Standing {
 /// How much of a table is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Endpoint cells of published sets, each set rounded up to a power of two.
-    pub endpoint_cells: usize,
-    /// Endpoint cells in all: twice the capacity.
-    pub endpoint_cells_total: usize,
+    /// Leaves (lines for endpoints and tables) of published sets, each set rounded up to a power of two.
+    pub leaves: usize,
+    /// Leaves in all: twice the capacity in endpoints.
+    pub leaves_total: usize,
     /// Different names that the table has seen.
     pub names: usize,
     /// Different names that it has room for.
@@ -57,14 +60,16 @@ pub struct Writer<'m> {
     pub(crate) staged: u32,
     /// Where the search for a free slot goes on.
     next_slot: usize,
+    /// The slot that was given back last.
+    freed: Option<usize>,
 }
 
 impl<'m> Writer<'m> {
     /// For a table that nothing was published to.
     pub(crate) fn new(view: View<'m>) -> Self {
-        let notes = Notes::new(view.notes, view.plan.first_endpoint());
-        let room = Room::new(view.plan.endpoints, view.bitmap, notes);
-        Writer { view, room, links: Notes::new(view.notes, 0), staged: NONE, next_slot: 0 }
+        let notes = Notes::new(view.notes, view.plan.cells());
+        let room = Room::new(view.plan.leaves, view.bitmap, notes);
+        Writer { view, room, links: Notes::new(view.notes, 0), staged: NONE, next_slot: 0, freed: None }
     }
 
     /// A reader of the same table.
@@ -97,12 +102,13 @@ impl<'m> Writer<'m> {
         if let Some(handle) = self.view.directory.find(&name) {
             return Ok(handle);
         }
-        let slot = self.free_slot().ok_or(AddError::Services)?;
+        let slot = self.free_slot(0..self.view.plan.services).ok_or(AddError::Services)?;
         let incarnation = self.next_incarnation();
         let handle = Handle::new(slot as u32, incarnation);
-        self.restate(slot, State::Never, incarnation);
+        let words = self.vacant_head(State::Never, incarnation);
+        self.restate(slot, &words);
         if self.view.directory.insert(&name, handle, self.counts()).is_err() {
-            self.restate(slot, State::Removed, incarnation);
+            self.drop_slot(slot, incarnation);
             return Err(AddError::Names);
         }
         Ok(handle)
@@ -111,10 +117,7 @@ impl<'m> Writer<'m> {
     /// Takes a service out of the table; its handle is dead from then on. Whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let name = Name::new(name);
-        let Some(handle) = self.view.directory.find(&name) else { return false };
-        self.view.directory.remove(&name);
-        self.restate(handle.slot(), State::Removed, handle.incarnation());
-        true
+        name.check().is_ok() && self.remove_entry(&name)
     }
 
     /// Publishes a set: every reader sees the old one or the new one, whole. The first endpoint is the primary, which
@@ -137,11 +140,39 @@ impl<'m> Writer<'m> {
         Ok(generation)
     }
 
-    /// Says anew how a service stands, without touching its set. An empty service stays empty, with the new reason.
+    /// Publishes a set with what more there is to it: reserves, and the tables that some pickers need.
+    ///
+    /// ```
+    /// # use resolver_core::{Capacity, Endpoint, Publication, Standing, Table, heap};
+    /// use resolver_core::pick::Maglev;
+    ///
+    /// # let memory = heap(Capacity::SMALL.lines());
+    /// let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+    /// let oms = writer.add("oms")?;
+    /// let set = ["10.0.0.1:9000".parse()?, "10.0.0.2:9000".parse()?].map(Endpoint::new);
+    /// writer.publish_as(oms, &Publication { maglev: 500, ..Publication::new(&set, Standing::FRESH) })?;
+    ///
+    /// let account = 4711;
+    /// let mut picker = Maglev::new();
+    /// assert_eq!(picker.pick(&reader, oms, account)?, picker.pick(&reader, oms, account)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`PublishError::Gone`].
+    /// [`PublishError`]; the old set stands, and nothing of the new one is visible.
+    pub fn publish_as(&mut self, handle: Handle, publication: &Publication<'_>) -> Result<u64, PublishError> {
+        let mut batch = self.batch();
+        let generation = batch.publish_as(handle, publication)?;
+        batch.commit();
+        Ok(generation)
+    }
+
+    /// Says anew how a service (or a setting, by its handle) stands, without touching its set. An empty service stays empty, with the new reason.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Gone`] and [`PublishError::Source`].
     pub fn mark(&mut self, handle: Handle, standing: Standing) -> Result<(), PublishError> {
         let mut batch = self.batch();
         batch.mark(handle, standing)?;
@@ -174,8 +205,8 @@ impl<'m> Writer<'m> {
     /// How full the table is.
     pub fn usage(&self) -> Usage {
         Usage {
-            endpoint_cells: self.room.used(),
-            endpoint_cells_total: self.view.plan.endpoints,
+            leaves: self.room.used(),
+            leaves_total: self.view.plan.leaves,
             names: self.counts().load(count::BUCKETS) as usize,
             names_total: self.view.plan.buckets / 2,
         }
@@ -193,49 +224,66 @@ impl<'m> Writer<'m> {
 
     /// The words of the head that the handle means, staged ones before those that landed.
     pub(crate) fn head_words(&self, handle: Handle) -> Option<Words> {
-        if handle.slot() >= self.view.plan.services {
-            return None;
-        }
-        let words: Words = cell::staged(&self.view.shadows[handle.slot()]);
+        if handle.slot() < self.view.plan.services { self.known_words(handle) } else { None }
+    }
+
+    /// The words of the head or setting that the handle means, staged ones before those that landed.
+    pub(crate) fn known_words(&self, handle: Handle) -> Option<Words> {
+        let words: Words = cell::staged(self.view.shadows.get(handle.slot())?);
         let (state, _) = head::standing_of(&words);
         let known = handle.is_given_out() && head::incarnation(&words) == handle.incarnation();
         (known && state != State::Removed).then_some(words)
     }
 
-    /// Leaves a head without a set, in this state.
-    fn restate(&mut self, slot: usize, state: State, incarnation: u32) {
-        let head = Head {
-            primary: None,
-            state,
-            reason: Reason::None,
-            incarnation,
-            generation: self.advance(count::GENERATION),
-            first: 0,
-            length: 0,
-            source: 0,
-        };
+    /// Leaves a head or setting vacant, with these words.
+    pub(crate) fn restate(&mut self, slot: usize, words: &Words) {
         let mut batch = self.batch();
-        batch.stage(slot, &head.encode(), true);
+        batch.stage(slot, words, true);
         batch.commit();
+    }
+
+    /// The words of a head without a set.
+    fn vacant_head(&self, state: State, incarnation: u32) -> Words {
+        let generation = self.advance(count::GENERATION);
+        let (reason, first, length, source, indexed) = (Reason::None, 0, 0, 0, false);
+        Head { primary: None, state, reason, incarnation, generation, first, length, source, indexed }
+            .encode()
+    }
+
+    /// Takes a name out of the directory, and its cell with it.
+    pub(crate) fn remove_entry(&mut self, name: &Name<'_>) -> bool {
+        let Some(handle) = self.view.directory.find(name) else { return false };
+        self.view.directory.remove(name);
+        self.drop_slot(handle.slot(), handle.incarnation());
+        true
     }
 
     /// Gives a slot back that no name leads to.
     pub(crate) fn drop_slot(&mut self, slot: usize, incarnation: u32) {
-        self.restate(slot, State::Removed, incarnation);
+        let words = self.vacant_head(State::Removed, incarnation);
+        self.restate(slot, &words);
+        self.freed = Some(slot);
     }
 
-    fn free_slot(&mut self) -> Option<usize> {
-        let services = self.view.plan.services;
-        let found = (0..services).map(|step| (self.next_slot + step) % services).find(|slot| {
-            let words: Words = cell::landed(&self.view.cells[*slot]);
+    /// A slot among these that is nobody's: the one that was given back last, else the next one that is free.
+    pub(crate) fn free_slot(&mut self, slots: Range<usize>) -> Option<usize> {
+        let is_free = |slot: usize| {
+            let words: Words = cell::landed(&self.view.cells[slot]);
             let removed = head::standing_of(&words).0 == State::Removed;
-            cell::is_vacant(&self.view.cells[*slot]) && (head::incarnation(&words) == 0 || removed)
-        })?;
-        self.next_slot = found + 1;
+            cell::is_vacant(&self.view.cells[slot]) && (head::incarnation(&words) == 0 || removed)
+        };
+        let again = self.freed.filter(|slot| slots.contains(slot) && is_free(*slot));
+        let next = self.next_slot.clamp(slots.start, slots.end);
+        let found =
+            again.or_else(|| (next..slots.end).chain(slots.start..next).find(|slot| is_free(*slot)))?;
+        if again.is_none() {
+            self.next_slot = found + 1;
+        }
+        self.freed = None;
         Some(found)
     }
 
-    fn next_incarnation(&self) -> u32 {
+    pub(crate) fn next_incarnation(&self) -> u32 {
         loop {
             let next = self.advance(count::INCARNATION) as u32;
             if next != 0 {

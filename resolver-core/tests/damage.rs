@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use resolver_core::{Capacity, Endpoint, Handle, Line, Liveness, Name, ResolveError, Standing, Table, heap};
+use resolver_core::pick::{Failover, Maglev, Random, Rendezvous, RoundRobin, Smooth, Weighted};
+use resolver_core::{
+    Bytes, Capacity, Endpoint, Handle, Line, Liveness, Name, Publication, ResolveError, Standing, Table, heap,
+};
 
-const CAPACITY: Capacity = Capacity { services: 3, endpoints: 8, configs: 2, text_bytes: 64 };
+const CAPACITY: Capacity = Capacity { services: 3, endpoints: 40, configs: 2, text_bytes: 64 };
 const LONG: &str = "a-name-that-does-not-fit-its-bucket";
 
 /// A live table's bytes.
@@ -20,6 +23,16 @@ fn live() -> Vec<u64> {
         writer.publish(handle, &set, Standing::FRESH, b"{\"id\":1}").expect("there is room");
     }
     writer.remove("risk");
+    let spread = writer.add("spread").expect("there is room");
+    let set: Vec<Endpoint> =
+        (1..=3).map(|port| Endpoint::new(SocketAddr::from(([10, 0, 0, 1], port)))).collect();
+    let publication =
+        Publication { active: 2, smooth: true, maglev: 200, ..Publication::new(&set, Standing::FRESH) };
+    writer.publish_as(spread, &publication).expect("there is room");
+    let limit = writer.add_setting::<i64>("max-position").expect("there is room");
+    writer.set(limit, -5, Standing::FRESH).expect("it was added");
+    let venue = writer.add_setting::<Bytes>("venue").expect("there is room");
+    writer.set(venue, Bytes::new(b"XNAS").expect("it is short"), Standing::FRESH).expect("it was added");
     memory.iter().flat_map(Line::to_words).collect()
 }
 
@@ -51,10 +64,32 @@ fn read_all(memory: &[Line]) -> bool {
         let _ = format!("{resolved:?}");
         let _ = (reader.resolve_address(*handle), reader.standing(*handle), reader.text(*handle, &mut text));
         let _ = (reader.cached(*handle).resolve(), reader.resolve_fresh(*handle, Duration::MAX, &liveness));
+        let _ = (Maglev::new().pick(&reader, *handle, 7), Smooth::new().pick(&reader, *handle));
+        let _ = (RoundRobin::from(1).pick(&reader, *handle), Weighted::new(7).pick(&reader, *handle));
+        let _ = (Random::new(7).pick(&reader, *handle), Rendezvous::pick(&reader, *handle, 7));
+        let mut failover = Failover::new();
+        for _ in 0..5 {
+            let _ = failover.pick(&reader, *handle);
+            failover.failed();
+        }
+        let _ = reader.warm(*handle);
         if let Ok(set) = reader.set(*handle) {
             let _ = set.into_iter().map(|endpoint| format!("{endpoint:?}")).count();
         }
     }
+    reader.for_each_setting(|name, kind| {
+        let _ = (name.len(), kind);
+        true
+    });
+    for name in ["max-position", "venue", "none"] {
+        let _ = reader.setting::<i64>(name).map(|setting| reader.get(setting));
+        let _ = reader
+            .setting::<Bytes>(name)
+            .map(|setting| reader.get(setting).map(|value| value.as_slice().len()));
+    }
+    let _ = reader.changes_since(0, |handle| {
+        let _ = reader.resolve(handle);
+    });
     let mut all = vec![Err(ResolveError::Busy); handles.len()];
     let _ = reader.together(&handles, &mut all);
     for number in 0..=255 {
@@ -68,7 +103,7 @@ fn read_all(memory: &[Line]) -> bool {
 fn take_over(memory: &[Line]) {
     // SAFETY: nobody else writes to this memory.
     let Ok(mut writer) = (unsafe { Table::take_over(memory) }) else { return };
-    for name in ["oms", LONG, "new", "another"] {
+    for name in ["oms", LONG, "spread", "new", "another"] {
         if let Ok(handle) = writer.add(name) {
             let endpoint = Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 1)));
             let _ = writer.publish(handle, &[endpoint; 3], Standing::FRESH, b"text");
@@ -113,7 +148,7 @@ proptest! {
     fn damaged_heads_and_names_never_panic(section in 0usize..2, word in 0usize..64, value in any::<u64>()) {
         let mut words = live();
         // Heads come after the header's 64 lines; the directory after 64 + 2 cell sections.
-        let start = if section == 0 { 64 * 8 } else { (64 + 2 * (3 + 32 + 2 + 64)) * 8 };
+        let start = if section == 0 { 64 * 8 } else { (64 + 2 * (3 + 32 + 2)) * 8 };
         prop_assert!(start + word < words.len());
         words[start + word] = value;
         let memory = lines(&words);

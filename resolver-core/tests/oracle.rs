@@ -231,7 +231,7 @@ fn run(memory: &[Line], steps: &[Step]) {
             }
             Step::Batch { changes, commit } => {
                 let mut then = oracle.clone();
-                let used = writer.usage().endpoint_cells;
+                let used = writer.usage().leaves;
                 let mut batch = writer.batch();
                 for change in changes {
                     apply(&mut batch, &mut then, change);
@@ -242,7 +242,7 @@ fn run(memory: &[Line], steps: &[Step]) {
                 } else {
                     drop(batch);
                     oracle.last_generation = then.last_generation;
-                    assert_eq!(writer.usage().endpoint_cells, used, "a dropped batch kept room");
+                    assert_eq!(writer.usage().leaves, used, "a dropped batch kept room");
                 }
             }
             Step::TakeOver { batch: changes } => {
@@ -263,7 +263,7 @@ fn run(memory: &[Line], steps: &[Step]) {
                 if service.text.is_empty() { 0 } else { (1 + service.text.len().div_ceil(8)).div_ceil(8) };
             service.ports.len().max(for_text).next_power_of_two()
         });
-        assert_eq!(writer.usage().endpoint_cells, cells.sum::<usize>(), "room was lost or used twice");
+        assert_eq!(writer.usage().leaves, cells.sum::<usize>(), "room was lost or used twice");
         oracle.compare(&reader, &mut cached);
     }
 }

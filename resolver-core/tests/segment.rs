@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use resolver_core::shm::{Origin, Owner};
 use resolver_core::{
-    Capacity, Endpoint, OpenError, OwnedSegment, ResolveError, Segment, SegmentError, Standing, Writer,
+    Capacity, Endpoint, LAYOUT_VERSION, OpenError, OwnedSegment, ResolveError, Segment, SegmentError,
+    Standing, Writer,
 };
 use tempfile::TempDir;
 
@@ -253,7 +254,7 @@ fn poke(path: &Path, word: u64, change: impl Fn(u64) -> u64) {
 fn a_damaged_or_foreign_header_is_refused_and_superseded() {
     type Damage = (u64, fn(u64) -> u64, fn(OpenError) -> bool);
     let damages: [Damage; 5] = [
-        (1, |version| version + 1, |error| error == OpenError::Version(2)),
+        (1, |version| version + 1, |error| error == OpenError::Version(LAYOUT_VERSION + 1)),
         (3, |services| services + 1, |error| error == OpenError::Checksum),
         (6, |seed| !seed, |error| error == OpenError::Checksum),
         (7, |checksum| checksum ^ 1 << 40, |error| error == OpenError::Checksum),

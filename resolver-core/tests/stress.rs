@@ -66,7 +66,6 @@ fn read(reader: Reader<'_>, handles: [Handle; 2], stop: &AtomicBool) -> Counts {
                         ids.push(endpoint.id());
                     }
                     Err(WalkError::Changed) => counts.changed += 1,
-                    Err(WalkError::Busy) => counts.busy += 1,
                 }
             }
             counts.torn += u64::from(ids.iter().any(|id| *id != ids[0] || *id as usize % 4 + 1 != size));

@@ -273,7 +273,7 @@ fn a_batch_lands_whole_or_not_at_all() {
     assert!(matches!(batch.publish(b, &set(0..100), Standing::FRESH, b""), Err(PublishError::Full { .. })));
     batch.commit();
     assert_eq!((ports(&reader, a), ports(&reader, b)), (vec![30], vec![20, 21]));
-    assert_eq!(writer.usage().endpoint_cells, 1 + 2, "no block is lost");
+    assert_eq!(writer.usage().leaves, 1 + 2, "no block is lost");
     let mut both = [Err(ResolveError::Busy); 3];
     let gone = Handle::from_bits(99);
     assert_eq!(reader.together(&[a, b, gone], &mut both), Ok(reader.epoch()));
@@ -296,7 +296,7 @@ fn no_room_is_lost_over_many_publications() {
     for handle in handles {
         writer.publish(handle, &[], Standing::FRESH, b"").expect("it needs no room");
     }
-    assert_eq!(writer.usage().endpoint_cells, 0);
+    assert_eq!(writer.usage().leaves, 0);
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn a_next_writer_goes_on_where_the_last_one_stopped() {
         (reader.resolve(a), reader.resolve(b), reader.resolve(c)),
         (before, Err(ResolveError::Gone), Err(ResolveError::Never))
     );
-    assert_eq!(writer.usage().endpoint_cells, 4);
+    assert_eq!(writer.usage().leaves, 4);
     let generation = writer.publish(c, &set(5..9), Standing::FRESH, b"").expect("there is room");
     assert!(generation > before.expect("it stands").generation());
     assert_eq!((ports(&reader, a), ports(&reader, c)), (vec![1, 2, 3], vec![5, 6, 7, 8]));

@@ -61,7 +61,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use resolver_core::{Capacity, MAX_SOURCES, SHORT_NAME, shm};
+use resolver_core::{Capacity, MAX_SOURCE_NAME, MAX_SOURCES, shm};
 use serde::Deserialize;
 
 use crate::policy::Zones;
@@ -202,9 +202,9 @@ impl Config {
         }
         let mut names = BTreeSet::new();
         for source in &self.sources {
-            if source.name.is_empty() || source.name.len() > SHORT_NAME || !names.insert(&source.name) {
+            if source.name.is_empty() || source.name.len() > MAX_SOURCE_NAME || !names.insert(&source.name) {
                 return invalid(format!(
-                    "source name {:?} is empty, longer than {SHORT_NAME} bytes, or there twice",
+                    "source name {:?} is empty, longer than {MAX_SOURCE_NAME} bytes, or there twice",
                     source.name
                 ));
             }

@@ -7,10 +7,17 @@
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
 use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
-use resolver_benches::{Memory, Services, TornLine, consume, consume_address, publish};
-use resolver_core::{CachedHandle, Handle, Name, Reader, Writer};
+use resolver_benches::{
+    Memory, Services, TornLine, consume, consume_address, consume_endpoint, fold, publish,
+};
+use resolver_core::pick::{Maglev, RoundRobin, Smooth, Weighted};
+use resolver_core::probe::{Cell, Cells};
+use resolver_core::{
+    CachedHandle, Endpoint, Handle, Line, Name, Publication, Reader, Setting, Standing, Writer, heap,
+};
 
 /// Calls of a probe in one run.
 const CALLS: u64 = 1000;
@@ -55,14 +62,71 @@ fn probe_publish(writer: &mut Writer<'_>, handle: Handle, n: u64) {
     publish(writer, handle, n);
 }
 
+#[inline(never)]
+fn probe_index(cells: &Cells<'_>, index: usize) -> u64 {
+    cells.read::<7>(index).map_or(0, fold)
+}
+
+#[inline(never)]
+fn probe_index_3(cells: &Cells<'_>, index: usize) -> u64 {
+    cells.read::<3>(index).map_or(0, fold)
+}
+
+#[inline(never)]
+fn probe_cell_publish(cell: Cell<'_>, words: &[u64; 7]) {
+    cell.publish(words);
+}
+
+#[inline(never)]
+fn probe_setting(reader: &Reader<'_>, setting: Setting<i64>) -> i64 {
+    reader.get(setting).unwrap_or(0)
+}
+
+#[inline(never)]
+fn probe_round_robin(picker: &mut RoundRobin, reader: &Reader<'_>, handle: Handle) -> u64 {
+    consume_endpoint(picker.pick(reader, handle))
+}
+
+#[inline(never)]
+fn probe_weighted(picker: &mut Weighted, reader: &Reader<'_>, handle: Handle) -> u64 {
+    consume_endpoint(picker.pick(reader, handle))
+}
+
+#[inline(never)]
+fn probe_smooth(picker: &mut Smooth, reader: &Reader<'_>, handle: Handle) -> u64 {
+    consume_endpoint(picker.pick(reader, handle))
+}
+
+#[inline(never)]
+fn probe_maglev(picker: &mut Maglev, reader: &Reader<'_>, handle: Handle, key: u64) -> u64 {
+    consume_endpoint(picker.pick(reader, handle, key))
+}
+
 /// The planted control: twice the work of `probe_resolve`, which that one's budget must refuse.
 #[inline(never)]
 fn probe_control(reader: &Reader<'_>, handle: Handle) -> u64 {
     consume(reader.resolve(handle)) ^ consume(reader.resolve(black_box(handle)))
 }
 
-const NAMES: [&str; 9] =
-    ["floor_3", "floor_8", "resolve", "address", "cached", "name", "hashed", "publish", "control"];
+const NAMES: [&str; 17] = [
+    "floor_3",
+    "floor_8",
+    "index_3",
+    "index",
+    "address",
+    "resolve",
+    "cached",
+    "hashed",
+    "name",
+    "setting",
+    "round_robin",
+    "weighted",
+    "smooth",
+    "maglev",
+    "cell_publish",
+    "publish",
+    "control",
+];
 
 fn main() -> ExitCode {
     let asked = std::env::args().nth(1);
@@ -74,8 +138,20 @@ fn main() -> ExitCode {
     let mut services = Services::new(&memory);
     let line = TornLine::default();
     let (reader, handle) = (services.reader, services.handles[7]);
+    let setting = services.writer.add_setting("max-position").expect("there is room");
+    services.writer.set(setting, 1_000_000, Standing::FRESH).expect("it was added");
+    let spread = services.handles[8];
+    publish_eight(&mut services.writer, spread);
+    let lines: Box<[Line]> = heap(32);
+    let cells = Cells::new(&lines);
+    let cell = cells.cell(7).expect("there are 16");
+    cell.publish(&[1, 2, 3, 4, 5, 6, 7]);
     let mut cached = reader.cached(handle);
     let _ = cached.resolve();
+    let (mut round_robin, mut weighted) = (RoundRobin::new(), Weighted::new(7));
+    let (mut smooth, mut maglev) = (Smooth::new(), Maglev::new());
+    // Where the tables are is found by the first pick.
+    let _ = (smooth.pick(&reader, spread), maglev.pick(&reader, spread, 0));
     let name = services.names[7].clone();
     let hashed = Name::new(&name);
     let mut sum = 0;
@@ -83,11 +159,22 @@ fn main() -> ExitCode {
         sum ^= match asked {
             "floor_3" => probe_floor_3(black_box(&line)),
             "floor_8" => probe_floor_8(black_box(&line)),
+            "index_3" => probe_index_3(black_box(&cells), black_box(7)),
+            "index" => probe_index(black_box(&cells), black_box(7)),
+            "cell_publish" => {
+                probe_cell_publish(black_box(cell), black_box(&[n; 7]));
+                0
+            }
             "resolve" => probe_resolve(black_box(&reader), black_box(handle)),
             "address" => probe_address(black_box(&reader), black_box(handle)),
             "cached" => probe_cached(black_box(&mut cached)),
             "name" => probe_name(black_box(&reader), black_box(&name)),
             "hashed" => probe_hashed(black_box(&reader), black_box(&hashed)),
+            "setting" => probe_setting(black_box(&reader), black_box(setting)).cast_unsigned(),
+            "round_robin" => probe_round_robin(&mut round_robin, black_box(&reader), black_box(spread)),
+            "weighted" => probe_weighted(&mut weighted, black_box(&reader), black_box(spread)),
+            "smooth" => probe_smooth(&mut smooth, black_box(&reader), black_box(spread)),
+            "maglev" => probe_maglev(&mut maglev, black_box(&reader), black_box(spread), black_box(n)),
             "control" => probe_control(black_box(&reader), black_box(handle)),
             "publish" => {
                 probe_publish(black_box(&mut services.writer), black_box(handle), n);
@@ -101,4 +188,15 @@ fn main() -> ExitCode {
     }
     black_box(sum);
     ExitCode::SUCCESS
+}
+
+/// Eight endpoints of different weights, with both tables.
+fn publish_eight(writer: &mut Writer<'_>, handle: Handle) {
+    let endpoint = |n: u16| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000 + n));
+        Endpoint::new(address).with_id(n.into()).with_weight(u32::from(n) + 1)
+    };
+    let set: Vec<Endpoint> = (0..8).map(endpoint).collect();
+    let publication = Publication { smooth: true, maglev: 800, ..Publication::new(&set, Standing::FRESH) };
+    writer.publish_as(handle, &publication).expect("there is room");
 }

@@ -16,6 +16,8 @@ struct Small {
     lines: [Line; CELLS],
     shadows: [Line; CELLS],
     epoch: Line,
+    /// As `Batch::commit` notes them.
+    changes: Line,
 }
 
 impl Small {
@@ -24,6 +26,7 @@ impl Small {
             lines: core::array::from_fn(|_| Line::new()),
             shadows: core::array::from_fn(|_| Line::new()),
             epoch: Line::new(),
+            changes: Line::new(),
         };
         for (line, shadow) in small.lines.iter().zip(&small.shadows) {
             cell::init(line, shadow);
@@ -41,7 +44,9 @@ impl Small {
         }
         let before = self.epoch.load(0);
         store_release(self.epoch.word(0), before + 1, Site::EpochOdd);
-        for (line, shadow) in self.lines.iter().zip(&self.shadows).take(steps - CELLS - 1) {
+        for (slot, (line, shadow)) in self.lines.iter().zip(&self.shadows).enumerate().take(steps - CELLS - 1)
+        {
+            self.changes.store(slot, before + 2);
             cell::apply(line, shadow, &[value]);
         }
         if steps > 2 * CELLS + 1 {
@@ -55,8 +60,8 @@ impl Small {
         let before = self.epoch.load(0);
         fence_acquire(Site::AfterEpoch);
         let values = core::array::from_fn(|i| {
-            let ([value], vacant) = cell::read_at_epoch::<1>(&self.lines[i], &self.shadows[i], before);
-            if vacant { 0 } else { value }
+            let ([value], seq) = cell::read_at_epoch::<1>(&self.lines[i], &self.shadows[i], before);
+            if cell::is_vacant_at(seq) { 0 } else { value }
         });
         fence_acquire(Site::BeforeEpochAgain);
         let whole = self.epoch.load(0) == before;
@@ -67,8 +72,10 @@ impl Small {
     fn repair(&self) {
         let before = self.epoch.load(0);
         fence_acquire(Site::AfterEpoch);
-        for (line, shadow) in self.lines.iter().zip(&self.shadows) {
-            cell::repair::<1>(line, shadow, before & 1 != 0);
+        for (slot, (line, shadow)) in self.lines.iter().zip(&self.shadows).enumerate() {
+            if cell::repair::<1>(line, shadow, before & 1 != 0) && before & 1 != 0 {
+                self.changes.store(slot, before + 1);
+            }
         }
         if before & 1 != 0 {
             store_release(self.epoch.word(0), before + 1, Site::EpochEven);
@@ -77,6 +84,72 @@ impl Small {
 }
 
 const WHOLE: usize = usize::MAX / 2;
+
+impl Small {
+    /// As `Reader::changes_since`: the cells that changed after an epoch, and the epoch to ask with next.
+    fn changes_since(&self, epoch: u64) -> ([bool; CELLS], u64) {
+        let now = self.epoch.load(0);
+        fence_acquire(Site::AfterEpoch);
+        (core::array::from_fn(|slot| self.changes.load(slot) > epoch), now)
+    }
+
+    /// The value of a cell: whatever stands, or is landing.
+    fn value(&self, slot: usize) -> u64 {
+        cell::read::<1>(&self.lines[slot], &self.shadows[slot]).map_or(0, |([value], _)| value)
+    }
+}
+
+/// Who asks for changes and looks at what is told knows everything up to the epoch that was given.
+fn changes_are_told(small: &Small, asks: usize) {
+    let (mut since, mut known) = (0, [0; CELLS]);
+    for _ in 0..asks {
+        let (changed, now) = small.changes_since(since);
+        since = now;
+        for slot in 0..CELLS {
+            if changed[slot] {
+                known[slot] = small.value(slot);
+            }
+            assert!(known[slot] >= since / 2, "a change of before {since} was not told: {known:?}");
+        }
+    }
+}
+
+fn changes_of_two_batches() {
+    let small = Small::new();
+    let follower = {
+        let small = small.clone();
+        thread::spawn(move || changes_are_told(&small, 2))
+    };
+    small.publish(1, WHOLE);
+    small.publish(2, WHOLE);
+    follower.join().expect("the reader does not panic");
+    changes_are_told(&small, 1);
+}
+
+#[test]
+fn loom_batch_changes_are_told() {
+    explore("changes of 2 batches of 2 cells, asked for twice", 2, changes_of_two_batches);
+    for site in [Site::EpochEven, Site::AfterEpoch] {
+        must_catch(site, "changes of 2 batches of 2 cells", 2, changes_of_two_batches);
+    }
+}
+
+#[test]
+fn loom_batch_changes_are_told_over_a_death() {
+    for steps in CELLS + 1..=2 * CELLS + 1 {
+        explore("changes over a death and repair", 2, move || {
+            let small = Small::new();
+            let follower = {
+                let small = small.clone();
+                thread::spawn(move || changes_are_told(&small, 2))
+            };
+            small.publish(1, steps);
+            small.repair();
+            follower.join().expect("the reader does not panic");
+            changes_are_told(&small, 1);
+        });
+    }
+}
 
 /// A thread that reads all cells once.
 fn reader(small: &Arc<Small>) -> thread::JoinHandle<()> {

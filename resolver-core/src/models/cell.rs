@@ -6,16 +6,20 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{explore, must_catch, must_fail};
-use crate::cell::{self, Unread};
+use crate::cell::{self, Unread, Words};
 use crate::memory::Line;
 use crate::sync::Site;
 
 /// Words in use: two are enough to be torn, and keep the models small. The code is the same for any number.
 const N: usize = 2;
 
+fn words(line: &Line) -> [u64; N] {
+    core::array::from_fn(|index| line.at(index))
+}
+
 /// As the reader has it: the first round, and whatever that does not settle anew.
-fn read_all(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<N>> {
-    cell::read_line(line).map_or_else(|| cell::read_counted(line, shadow), Ok)
+fn read_all(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<[u64; N]>> {
+    cell::read_line(line, |line| Some(words(line))).map_or_else(|| cell::read(line, shadow), Ok)
 }
 
 struct Pair {
@@ -218,7 +222,7 @@ fn loom_cell_needs_the_shadow() {
             let pair = pair.clone();
             thread::spawn(move || {
                 // The line in place of the shadow.
-                if let Ok([a, b]) = cell::read::<N>(&pair.line, &pair.line) {
+                if let Ok(([a, b], _)) = cell::read::<N>(&pair.line, &pair.line) {
                     assert_eq!(a, b, "torn");
                 }
             })
@@ -237,7 +241,7 @@ fn loom_cell_needs_repair() {
         let reader = {
             let pair = pair.clone();
             thread::spawn(move || {
-                if let Ok([a, b]) = cell::read::<N>(&pair.line, &pair.shadow) {
+                if let Ok(([a, b], _)) = cell::read::<N>(&pair.line, &pair.shadow) {
                     assert_eq!(a, b, "torn");
                 }
             })

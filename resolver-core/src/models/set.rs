@@ -1,7 +1,6 @@
 //! Sets: head first, then a cell, which later sets use again; and the text that lies beside them.
 //!
-//! Cells of two words, by the same code as those of seven; the blocks are the real [`Room`]'s. What a walk compares
-//! stands here as [`walk`] has it, in the form of `Reader::endpoint`.
+//! Heads and leaves of two words, by the same code as those of seven; the blocks are the real [`Room`]'s.
 
 extern crate std;
 
@@ -9,7 +8,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{explore, must_catch, must_fail};
-use crate::cell::{self, Unread};
+use crate::cell::{self, Words};
+use crate::leaf;
 use crate::memory::Line;
 use crate::room::{Notes, Room};
 use crate::sync::{Site, fence_acquire};
@@ -18,7 +18,7 @@ const BLOCKS: usize = 2;
 
 struct Sets {
     head: (Line, Line),
-    cells: [(Line, Line); BLOCKS],
+    leaves: [Line; BLOCKS],
     text: [Line; BLOCKS],
     bitmap: [Line; 1],
     notes: [Line; 1],
@@ -34,7 +34,7 @@ impl Sets {
     fn new() -> Arc<Self> {
         Arc::new(Sets {
             head: cell(),
-            cells: core::array::from_fn(|_| cell()),
+            leaves: core::array::from_fn(|_| Line::new()),
             text: core::array::from_fn(|_| Line::new()),
             bitmap: [Line::new()],
             notes: [Line::new()],
@@ -51,8 +51,7 @@ impl Sets {
     /// The steps of `Batch::publish` and `commit` for a set of one endpoint, whose id is the generation.
     fn publish(&self, room: &mut Room<'_>, old: Option<u32>, generation: u64) -> u32 {
         let first = room.take(1).expect("one block is free");
-        let (line, shadow) = &self.cells[first as usize];
-        cell::publish(line, shadow, &[generation, generation], false);
+        leaf::write(&self.leaves[first as usize], generation, &[generation, generation]);
         self.text[first as usize].store(0, generation);
         cell::publish(&self.head.0, &self.head.1, &[u64::from(first), generation], false);
         if let Some(old) = old {
@@ -62,7 +61,8 @@ impl Sets {
     }
 
     fn head(&self) -> Option<([u64; 2], u64)> {
-        cell::read_line(&self.head.0).or_else(|| cell::read_counted(&self.head.0, &self.head.1).ok())
+        let words = |line: &Line| Some([line.at(0), line.at(1)]);
+        cell::read_line(&self.head.0, words).or_else(|| cell::read(&self.head.0, &self.head.1).ok())
     }
 }
 
@@ -77,37 +77,39 @@ fn three_sets(reader: impl Fn(&Sets) + Send + Clone + 'static) {
     };
     let second = sets.publish(&mut room, Some(first), 2);
     let third = sets.publish(&mut room, Some(second), 3);
-    assert!(first == third && first != second, "the model shows reuse only if a cell is used again");
+    assert!(first == third && first != second, "the model shows reuse only if a leaf is used again");
     walker.join().expect("the reader does not panic");
     reader(&sets);
     assert_eq!(sets.head().map(|(words, _)| words), Some([u64::from(third), 3]));
 }
 
-/// What a walk gives is of the generation that the head named, or nothing.
+/// What a walk gives is of the generation that the head named, or nothing. Without the stamp: the mutant.
 fn walk(sets: &Sets, compares: bool) {
     let Some(([first, generation], _)) = sets.head() else { return };
-    let (line, shadow) = &sets.cells[first as usize];
-    match cell::read::<2>(line, shadow) {
-        Ok([id, of]) => {
-            if of == generation || !compares {
-                assert_eq!(id, generation, "another set's endpoint");
-            } else {
-                assert!(of > generation, "a cell from before its head");
-            }
-        }
-        Err(Unread::Busy) => {}
-        Err(Unread::Vacant(_)) => std::panic!("a head that leads to a cell that was never written"),
+    let line = &sets.leaves[first as usize];
+    let words = if compares { leaf::read(line, generation) } else { Some([line.at(0), line.at(1)]) };
+    if let Some(words) = words {
+        assert_eq!(words, [generation; 2], "another set's endpoint");
+    }
+}
+
+/// A pick by a table: the word that leads on and the endpoint are read one after the other.
+fn word(sets: &Sets) {
+    let Some(([first, generation], _)) = sets.head() else { return };
+    if let Some(word) = leaf::read_word(&sets.leaves[first as usize], 1, generation) {
+        assert_eq!(word, generation, "another set's table");
     }
 }
 
 #[test]
 fn loom_set_walk_never_mixes_sets() {
-    explore("set walked while its cell is used again", 2, || three_sets(|sets| walk(sets, true)));
+    explore("set walked while its leaf is used again", 2, || three_sets(|sets| walk(sets, true)));
+    explore("table read while its leaf is used again", 2, || three_sets(word));
 }
 
 #[test]
-fn loom_set_needs_the_generation() {
-    must_fail("set walked without its generation", 2, || three_sets(|sets| walk(sets, false)));
+fn loom_set_needs_the_stamp() {
+    must_fail("set walked without its stamp", 2, || three_sets(|sets| walk(sets, false)));
 }
 
 /// As `Reader::text`: the words are the head's only if the head did not move.
@@ -125,15 +127,16 @@ fn loom_set_text_is_of_its_head() {
     explore("text of a set while its place is used again", 2, || three_sets(text));
 }
 
-pub(super) const MUTANTS: &[Site] = &[Site::MarkOdd, Site::MarkEven, Site::AfterSeq];
+pub(super) const MUTANTS: &[Site] =
+    &[Site::MarkOdd, Site::MarkEven, Site::AfterSeq, Site::BeforeLeaf, Site::AfterWords];
 
 #[test]
 fn loom_set_needs_each_ordering() {
     for &site in MUTANTS {
-        must_catch(site, "set walked while its cell is used again", 2, || {
+        must_catch(site, "set walked while its leaf is used again", 2, || {
             three_sets(|sets| walk(sets, true))
         });
     }
-    // Of the writer's fences before a text there are two, each enough alone.
+    // Of the writer's fences before a text there are several, each enough alone.
     must_catch(Site::AfterWords, "text of a set while its place is used again", 2, || three_sets(text));
 }

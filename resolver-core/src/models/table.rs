@@ -26,21 +26,25 @@ struct Memory {
     header: Vec<Line>,
     cells: Vec<Line>,
     shadows: Vec<Line>,
+    leaves: Vec<Line>,
+    changes: Vec<Line>,
     buckets: Vec<Line>,
     notes: Vec<Line>,
     bitmap: Vec<Line>,
 }
 
-/// Endpoint cells that are there; the room believes in 64, all others taken.
-const CELLS: usize = 3;
+/// Leaves that are there; the room believes in 64, all others taken.
+const LEAVES: usize = 3;
 
 impl Memory {
     fn new() -> Arc<Self> {
         let lines = |count: usize| (0..count).map(|_| Line::new()).collect::<Vec<_>>();
         let memory = Memory {
             header: lines(4),
-            cells: lines(1 + CELLS),
-            shadows: lines(1 + CELLS),
+            cells: lines(1),
+            shadows: lines(1),
+            leaves: lines(LEAVES),
+            changes: lines(1),
             buckets: lines(2),
             notes: lines(1),
             bitmap: lines(1),
@@ -58,6 +62,8 @@ impl Memory {
             header: &self.header,
             cells: &self.cells,
             shadows: &self.shadows,
+            leaves: &self.leaves,
+            changes: &self.changes,
             directory: Directory::new(&self.buckets, &[]),
             notes: &self.notes,
             bitmap: &self.bitmap,
@@ -67,7 +73,7 @@ impl Memory {
 
     fn writer(&self) -> Writer<'_> {
         let writer = Writer::new(self.view());
-        self.bitmap[0].store(0, !0 << CELLS);
+        self.bitmap[0].store(0, !0 << LEAVES);
         writer
     }
 }
@@ -142,8 +148,8 @@ fn loom_table_handle_is_never_anothers() {
 fn loom_table_handle_needs_its_incarnation() {
     must_fail("handle while its slot is used again, incarnation not compared", BOUND, || {
         over_removal(Half::Reuse, |view, oms| {
-            let words = cell::read::<3>(&view.cells[oms.slot()], &view.shadows[oms.slot()]);
-            assert!(words.is_err(), "another service's endpoint");
+            let read = cell::read::<3>(&view.cells[oms.slot()], &view.shadows[oms.slot()]);
+            assert!(read.is_err(), "another service's endpoint");
         });
     });
 }

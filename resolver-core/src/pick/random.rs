@@ -1,10 +1,11 @@
 //! Any one, and the less loaded of any two.
 
-use super::from_set;
+use super::{PickError, accepted, from_set, one_of};
 use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::reader::Reader;
 use crate::record::Endpoint;
+use crate::set::Set;
 
 /// A step of a Weyl sequence, hashed by a folded multiplication: one multiplication a draw, eight bytes of state. For
 /// spreading load, not for secrets.
@@ -57,7 +58,39 @@ impl Random {
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
         let bits = self.draws.next();
-        from_set(reader, handle, |set| set.at(below(set.len(), bits)))
+        one_of(reader, handle, |set| set.at(below(set.len(), bits)))
+    }
+
+    /// Any endpoint that `accept` is true of, each as likely.
+    ///
+    /// # Progress
+    ///
+    /// Wait-free, if `accept` is: at most 16 rounds of the whole set.
+    ///
+    /// # Errors
+    ///
+    /// [`PickError::NoneAccepted`]; else as [`Reader::resolve`].
+    #[inline]
+    pub fn pick_where(
+        &mut self,
+        reader: &Reader<'_>,
+        handle: Handle,
+        mut accept: impl FnMut(&Endpoint) -> bool,
+    ) -> Result<Endpoint, PickError> {
+        accepted(from_set(reader, handle, |set: &Set<'_>| {
+            let (mut held, mut seen) = (None, 0);
+            for place in 0..set.len() {
+                let endpoint = set.at(place)?;
+                if accept(&endpoint) {
+                    seen += 1;
+                    // The n-th takes the place with a probability of one in n.
+                    if below(seen, self.draws.next()) == 0 {
+                        held = Some(endpoint);
+                    }
+                }
+            }
+            Ok(held)
+        }))
     }
 }
 
@@ -100,10 +133,9 @@ impl Weighted {
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
         let bits = self.draws.next();
-        let fraction = (bits >> 32) as u32;
-        from_set(reader, handle, |set| {
-            let drawn = set.at(below(set.len(), bits))?;
-            if fraction < drawn.threshold() { Ok(drawn) } else { set.at(usize::from(drawn.alias())) }
+        one_of(reader, handle, |set| {
+            let drawn = set.at(below(set.len(), bits >> 32))?;
+            if (bits as u32) < drawn.threshold() { Ok(drawn) } else { set.at(usize::from(drawn.alias())) }
         })
     }
 }
@@ -154,7 +186,7 @@ impl PowerOfTwo {
         mut load: impl FnMut(&Endpoint) -> u64,
     ) -> Result<Endpoint, ResolveError> {
         let bits = self.draws.next();
-        from_set(reader, handle, |set| {
+        one_of(reader, handle, |set| {
             let first = below(set.len(), bits);
             let one = set.at(first)?;
             if set.len() < 2 {

@@ -6,9 +6,24 @@ const FAMILY_V4: u64 = 4;
 const FAMILY_V6: u64 = 6;
 
 /// An address and port, as three words of a record.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub struct Address {
     words: [u64; 3],
+}
+
+/// By address and port. The third word also has what is not the address's.
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.socket_addr() == other.socket_addr()
+    }
+}
+
+impl Eq for Address {}
+
+impl core::hash::Hash for Address {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.socket_addr().hash(state);
+    }
 }
 
 impl Address {
@@ -27,10 +42,10 @@ impl Address {
     pub(super) fn encode(address: SocketAddr) -> [u64; 3] {
         let port = u64::from(address.port());
         match address.ip() {
-            IpAddr::V4(v4) => [u64::from(v4.to_bits()), 0, port | FAMILY_V4 << 16],
+            IpAddr::V4(v4) => [u64::from(v4.to_bits()), 0, port << 32 | FAMILY_V4 << 48],
             IpAddr::V6(v6) => {
                 let bits = v6.to_bits();
-                [(bits >> 64) as u64, bits as u64, port | FAMILY_V6 << 16]
+                [(bits >> 64) as u64, bits as u64, port << 32 | FAMILY_V6 << 48]
             }
         }
     }
@@ -38,13 +53,13 @@ impl Address {
     /// The port, 1 to 65535.
     #[inline(always)]
     pub fn port(&self) -> u16 {
-        self.words[2] as u16
+        (self.words[2] >> 32) as u16
     }
 
     /// The IP address.
     #[inline]
     pub fn ip(&self) -> IpAddr {
-        if self.words[2] >> 16 & 0xff == FAMILY_V4 {
+        if self.words[2] >> 48 & 0xff == FAMILY_V4 {
             IpAddr::V4(Ipv4Addr::from_bits(self.words[0] as u32))
         } else {
             IpAddr::V6(Ipv6Addr::from_bits(u128::from(self.words[0]) << 64 | u128::from(self.words[1])))

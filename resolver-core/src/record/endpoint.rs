@@ -23,7 +23,7 @@ impl Endpoint {
     /// ```
     pub fn new(address: SocketAddr) -> Self {
         let [a, b, c] = Address::encode(address);
-        Endpoint { words: [a, b, c, 0, 0, 1, 0] }
+        Endpoint { words: [a, b, c, 0, 0, 1 << 32, 0] }
     }
 
     /// Identifies the instance within its service, across changes of address.
@@ -40,19 +40,19 @@ impl Endpoint {
 
     /// Relative share of the traffic.
     pub fn with_weight(mut self, weight: u32) -> Self {
-        self.words[5] = self.words[5] & !0xffff_ffff | u64::from(weight);
+        self.words[5] = self.words[5] & 0xffff_ffff | u64::from(weight) << 32;
         self
     }
 
     /// 0 is asked first.
     pub fn with_tier(mut self, tier: u8) -> Self {
-        self.words[2] = self.words[2] & !(0xff << 24) | u64::from(tier) << 24;
+        self.words[2] = self.words[2] & !(0xff << 56) | u64::from(tier) << 56;
         self
     }
 
     /// A number for the zone; 0 is unknown.
     pub fn with_zone(mut self, zone: u16) -> Self {
-        self.words[2] = self.words[2] & !(0xffff << 48) | u64::from(zone) << 48;
+        self.words[2] = self.words[2] & !(0xffff << 16) | u64::from(zone) << 16;
         self
     }
 
@@ -77,19 +77,19 @@ impl Endpoint {
     /// See [`Endpoint::with_weight`].
     #[inline(always)]
     pub fn weight(&self) -> u32 {
-        self.words[5] as u32
+        (self.words[5] >> 32) as u32
     }
 
     /// See [`Endpoint::with_tier`].
     #[inline(always)]
     pub fn tier(&self) -> u8 {
-        (self.words[2] >> 24) as u8
+        (self.words[2] >> 56) as u8
     }
 
     /// See [`Endpoint::with_zone`].
     #[inline(always)]
     pub fn zone(&self) -> u16 {
-        (self.words[2] >> 48) as u16
+        (self.words[2] >> 16) as u16
     }
 
     /// The publication of the set that it belongs to.
@@ -109,25 +109,36 @@ impl Endpoint {
         Endpoint { words }
     }
 
+    #[inline(always)]
+    pub(crate) fn from_leaf(words: [u64; 6], generation: u64) -> Self {
+        let [a, b, c, d, e, f] = words;
+        Endpoint { words: [a, b, c, d, e, f, generation] }
+    }
+
+    /// Its words, the publication's generation last: for bindings, and to consume an answer whole. What lies where is the
+    /// layout's, and changes with [`LAYOUT_VERSION`](crate::LAYOUT_VERSION).
+    #[inline(always)]
+    pub fn to_words(&self) -> [u64; 7] {
+        self.words
+    }
+
     /// Below it, of 32 random bits, this endpoint is picked by weight; else its alias.
     #[inline(always)]
     pub(crate) fn threshold(&self) -> u32 {
-        (self.words[5] >> 32) as u32
+        self.words[5] as u32
     }
 
     /// The place in the set to which it gives the rest of its picks.
     #[inline(always)]
     pub(crate) fn alias(&self) -> u16 {
-        (self.words[2] >> 32) as u16
+        self.words[2] as u16
     }
 
-    /// As it lies in a set of this generation, with its line of the alias table.
-    pub(crate) fn words_in(&self, generation: u64, threshold: u32, alias: u16) -> Words {
-        let mut words = self.words;
-        words[2] = words[2] & !(0xffff << 32) | u64::from(alias) << 32;
-        words[5] = words[5] & 0xffff_ffff | u64::from(threshold) << 32;
-        words[6] = generation;
-        words
+    /// As it lies in its leaf, with its line of the alias table.
+    pub(crate) fn leaf_words(&self, threshold: u32, alias: u16) -> [u64; 6] {
+        let [a, b, c, id, tags, weight, _] = self.words;
+        let place = c & !0xffff | u64::from(alias);
+        [a, b, place, id, tags, weight & !0xffff_ffff | u64::from(threshold)]
     }
 }
 

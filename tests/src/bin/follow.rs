@@ -89,7 +89,6 @@ impl Seen {
                 }
             }
             Err(WalkError::Changed) => {}
-            Err(WalkError::Busy) => self.busy += 1,
         }
     }
 

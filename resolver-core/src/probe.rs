@@ -1,0 +1,84 @@
+//! The protocol without the table around it, to count instructions and compare with peers of the same shape. Not for use.
+
+use core::hint::{black_box, cold_path};
+
+use crate::cell::{self, PAYLOAD, Unread, Words};
+use crate::memory::{self, Line};
+
+/// Cells by bare index: a line and a shadow each, no names, no incarnation.
+#[derive(Clone, Copy)]
+pub struct Cells<'m> {
+    lines: &'m [Line],
+    shadows: &'m [Line],
+}
+
+/// Why a cell gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellError {
+    /// No such index.
+    Range,
+    /// Nothing was published.
+    Vacant,
+    /// The writer overtook the read 16 times.
+    Busy,
+}
+
+impl<'m> Cells<'m> {
+    /// Half of the memory for lines, half for shadows.
+    pub fn new(memory: &'m [Line]) -> Self {
+        let (lines, shadows) = memory.split_at(memory.len() / 2);
+        for (line, shadow) in lines.iter().zip(shadows) {
+            cell::init(line, shadow);
+        }
+        Cells { lines, shadows }
+    }
+
+    /// The first words of a cell.
+    ///
+    /// # Errors
+    ///
+    /// [`CellError`].
+    #[inline(always)]
+    pub fn read<const N: usize>(&self, index: usize) -> Result<[u64; N], CellError> {
+        let Some(line) = self.lines.get(index) else {
+            cold_path();
+            return Err(CellError::Range);
+        };
+        let first = cell::read_line(line, |line| Some(core::array::from_fn(|index| line.at(index))));
+        if let Some((words, _)) = first {
+            return Ok(words);
+        }
+        cold_path();
+        let (cells, line) = (black_box(self), black_box(line));
+        let Some(shadow) = cells.shadows.get(memory::index_of(cells.lines, line)) else {
+            return Err(CellError::Range);
+        };
+        let mut words = [0; N];
+        let words = black_box(&mut words);
+        match cell::read_rounds(line, shadow, words) {
+            Ok(_) => Ok(*words),
+            Err(Unread::Vacant(())) => Err(CellError::Vacant),
+            Err(Unread::Busy) => Err(CellError::Busy),
+        }
+    }
+
+    /// A cell to publish to.
+    pub fn cell(&self, index: usize) -> Option<Cell<'m>> {
+        Some(Cell { line: self.lines.get(index)?, shadow: self.shadows.get(index)? })
+    }
+}
+
+/// A cell, for its one writer.
+#[derive(Clone, Copy)]
+pub struct Cell<'m> {
+    line: &'m Line,
+    shadow: &'m Line,
+}
+
+impl Cell<'_> {
+    /// Publishes a value.
+    #[inline(always)]
+    pub fn publish(self, words: &[u64; PAYLOAD]) {
+        cell::publish(self.line, self.shadow, words, false);
+    }
+}
