@@ -42,6 +42,8 @@
 //! slow_start = "60s"                    # over which a new instance gains its weight; default "off"
 //! panic_threshold = 50                  # percent healthy, below which health is ignored; default 0, never
 //! ejection = { failures = 5, base = "30s", max = "5m", max_ejected = 10 }  # by reports; left out: never
+//! smooth = true                         # make the order of the smooth weighted round robin; default false
+//! maglev = 10007                        # places of the Maglev table: 100 for each endpoint at least; default 0, none
 //!
 //! [host]
 //! zones = ["east", "west"]              # zones by number, from 1 on

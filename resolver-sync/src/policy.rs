@@ -35,6 +35,11 @@ pub struct Policies {
     pub panic_threshold: u8,
     /// When reported failures take an endpoint out; `None`: never.
     pub ejection: Option<Ejection>,
+    /// Whether the order of the smooth weighted round robin is made; see
+    /// [`Publication::smooth`](resolver_core::Publication::smooth).
+    pub smooth: bool,
+    /// Places of the Maglev table, 0 for none; see [`Publication::maglev`](resolver_core::Publication::maglev).
+    pub maglev: u32,
 }
 
 /// Whether the host's own zone comes first.
@@ -53,10 +58,12 @@ pub enum ZoneRule {
 impl Policies {
     /// Whether there is anything to remember from one publication to the next.
     pub(crate) fn remember(&self) -> bool {
-        !self.fail_back.is_zero()
-            || !self.slow_start.is_zero()
-            || self.panic_threshold > 0
-            || self.ejection.is_some()
+        let over_time = !self.fail_back.is_zero() || !self.slow_start.is_zero();
+        over_time || self.panic_threshold > 0 || self.ejection.is_some() || self.has_tables()
+    }
+
+    pub(crate) fn has_tables(&self) -> bool {
+        self.smooth || self.maglev > 0
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use resolver_core::Segment;
+use resolver_core::pick::{Maglev, PickError, Smooth};
+use resolver_core::{Endpoint, Segment, State};
 use resolver_tests::{Consul, ConsulOptions, Host, Process, Ran, try_until};
 use serde_json::Value;
 
@@ -44,7 +45,7 @@ impl Stage {
         std::fs::write(&self.file, document(instances)).expect("a file in the test's own directory");
     }
 
-    /// Every set since the watch began, as `id:weight` in order; one after the other never the same.
+    /// Every set since the watch began, as `id:weight` in order, reserves in parentheses; never twice the same in a row.
     fn history(&self) -> Vec<String> {
         let output = self.watch.stdout();
         let lines = output.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -67,7 +68,10 @@ impl Stage {
 
 fn shown(service: &Value) -> String {
     let endpoints = service["endpoints"].as_array().cloned().unwrap_or_default();
-    let one = |e: &Value| format!("{}:{}", e["id"].as_str().unwrap_or("?"), e["weight"]);
+    let one = |e: &Value| {
+        let shown = format!("{}:{}", e["id"].as_str().unwrap_or("?"), e["weight"]);
+        if e["reserve"] == true { format!("({shown})") } else { shown }
+    };
     endpoints.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
@@ -94,12 +98,12 @@ fn ids(got: &Ran) -> Vec<String> {
 fn a_tier_that_was_lost_serves_again_after_its_time_and_over_a_restart_of_the_agent() {
     const BOTH: &str = "first 1 0 1\nbackup 2 1 1";
     let stage = Stage::start(BOTH, "fail_back = \"3s\"", "");
-    stage.until("the first tier serves", |history| history == ["first:1 backup:1"]);
+    stage.until("the first tier serves", |history| history == ["first:1 (backup:1)"]);
     stage.write("backup 2 1 1");
     stage.until("the backup serves", |history| history.last().is_some_and(|last| last == "backup:1"));
     let back = Instant::now();
     stage.write(BOTH);
-    let whole = ["first:1 backup:1", "backup:1", "backup:1 first:1", "first:1 backup:1"];
+    let whole = ["first:1 (backup:1)", "backup:1", "backup:1 (first:1)", "first:1 (backup:1)"];
     stage.until("the first tier serves again", |history| history == whole);
     assert!(back.elapsed() >= Duration::from_secs(3), "it waited: {:?}", back.elapsed());
 
@@ -177,7 +181,7 @@ fn what_another_process_reports_takes_an_endpoint_out_and_time_brings_it_back() 
     // b fails as well; but of three, one may be out.
     report("oms", "a failure\nb failure\nb failure\nb failure\n");
     stage.until("a is out, and comes back", |history| {
-        history == ["a:9 b:5 c:1", "b:5 c:1 a:9", "a:9 b:5 c:1"]
+        history == ["a:9 b:5 (c:1)", "b:5 (c:1) (a:9)", "a:9 b:5 (c:1)"]
     });
     assert!(before.elapsed() >= Duration::from_secs(2), "it was out for its time: {:?}", before.elapsed());
     assert_eq!(ids(&stage.host.get("calm")), ["a", "b", "c"], "a view without ejection does not care");
@@ -201,7 +205,8 @@ fn readers_find_tags_as_bits_and_zones_as_numbers() {
     let _agent = host.agent(&format!(
         "[[source]]\nname = \"file\"\nkind = \"file\"\npath = \"{}\"\n\
          [host]\nzones = [\"east\", \"west\"]\nzone = \"west\"\n\
-         [[view]]\nname = \"oms\"\nsource = \"file\"\nzone = \"prefer\"\ntag_bits = [\"primary\", \"canary\"]\n",
+         [[view]]\nname = \"oms\"\nsource = \"file\"\nzone = \"prefer\"\ntag_bits = [\"primary\", \"canary\"]\n\
+         smooth = true\nmaglev = 1000\n",
         file.display()
     ));
     let got = host.until("oms", "has its own zone first", SOON, |got| ids(got) == ["near", "far", "where"]);
@@ -216,11 +221,34 @@ fn readers_find_tags_as_bits_and_zones_as_numbers() {
     let resolved = reader.resolve(oms).expect("published");
     assert_eq!((resolved.address().port(), resolved.tags()), (1, 0b11));
     let set = reader.set(oms).expect("published");
-    let marks: Vec<_> = set.into_iter().flatten().map(|e| (e.address().port(), e.zone(), e.tags())).collect();
-    assert_eq!(marks[0], (1, 2, 0b11));
-    // Reserves are not a picker's to see; where they are shown, they have their marks as well.
-    let all = [(1, 2, 0b11), (2, 1, 0b01), (3, 0, 0)];
-    assert_eq!(marks, all[..marks.len()]);
+    let marks = |e: Endpoint| (e.address().port(), e.zone(), e.tags());
+    assert_eq!(
+        set.into_iter().flatten().map(marks).collect::<Vec<_>>(),
+        [(1, 2, 0b11)],
+        "the own zone alone"
+    );
+    let reserves = (0..).map_while(|place| set.reserve(place)).flatten();
+    assert_eq!(reserves.map(marks).collect::<Vec<_>>(), [(2, 1, 0b01), (3, 0, 0)]);
+    // The tables of the pickers that need one are there.
+    assert_eq!(Smooth::new().pick(&reader, oms).map(|picked| picked.id()), Ok(resolved.id()));
+    assert_eq!(Maglev::new().pick(&reader, oms, 7).map(|picked| picked.id()), Ok(resolved.id()));
+}
+
+#[test]
+fn a_table_that_is_too_small_is_missed_by_its_picker_alone() {
+    let stage = Stage::start("a 1 0 1\nb 2 0 1", "smooth = true\nmaglev = 250", "");
+    let segment = Segment::open(stage.host.segment()).expect("the agent's segment");
+    let reader = segment.reader();
+    let oms = reader.service("oms").expect("published");
+    assert!(Maglev::new().pick(&reader, oms, 7).is_ok());
+    stage.write("a 1 0 1\nb 2 0 1\nc 3 0 1");
+    stage.until("the new one is there", |history| history == ["a:1 b:1", "a:1 b:1 c:1"]);
+    assert!(matches!(Maglev::new().pick(&reader, oms, 7), Err(PickError::NoTable)));
+    assert_eq!(reader.resolve(oms).map(|oms| oms.state()), Ok(State::Fresh));
+    assert!(stage.agent.stderr().contains("without its tables"), "{}", stage.agent.stderr());
+    stage.write("a 1 0 1\nb 2 0 1");
+    stage.until("it is gone", |history| history.len() == 3);
+    assert!(Maglev::new().pick(&reader, oms, 7).is_ok());
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Service {
         let ranked = Selection::default().rank(&view, &Zones::default(), &set, None, Instant::now());
         let (Some(expected), Ok(resolved)) = (ranked.endpoints.first(), answer) else { return false };
         (resolved.id(), resolved.address().socket_addr(), resolved.endpoints())
-            == (expected.id(), expected.address().socket_addr(), ranked.endpoints.len())
+            == (expected.id(), expected.address().socket_addr(), ranked.active)
     }
 }
 

@@ -47,6 +47,12 @@ pub struct ViewConfig {
     pub panic_threshold: u8,
     /// See [`Policies::ejection`].
     pub ejection: Option<EjectionConfig>,
+    /// See [`Policies::smooth`].
+    #[serde(default)]
+    pub smooth: bool,
+    /// See [`Policies::maglev`].
+    #[serde(default)]
+    pub maglev: u32,
 }
 
 /// Whether the host's own zone comes first.
@@ -103,6 +109,8 @@ impl ViewConfig {
             slow_start: self.slow_start.0,
             panic_threshold: self.panic_threshold,
             ejection: self.ejection.as_ref().map(EjectionConfig::rule).transpose()?,
+            smooth: self.smooth,
+            maglev: self.maglev,
         };
         Ok(View {
             name: self.name.clone(),
@@ -147,6 +155,12 @@ impl ViewConfig {
         if self.panic_threshold > 100 {
             return Err(format!("panic_threshold is {}; it is 0 to 100 percent", self.panic_threshold));
         }
+        if self.maglev != 0 && !(100..=1_000_000).contains(&self.maglev) {
+            return Err(format!(
+                "maglev is {}; it must be 100 places for each endpoint that serves, and at most 1000000",
+                self.maglev
+            ));
+        }
         Ok(())
     }
 }
@@ -183,7 +197,8 @@ mod tests {
     fn each_setting_arrives() {
         let view = view(
             "tag_bits = [\"x\", \"y\"]\nfail-back = \"30s\"\nzone = \"prefer\"\nzone_min = 2\nslow-start = \"1m\"\n\
-             panic-threshold = 50\nejection = { failures = 3, base = \"10m\", max-ejected = 20 }\n",
+             panic-threshold = 50\nejection = { failures = 3, base = \"10m\", max-ejected = 20 }\n\
+             smooth = true\nmaglev = 1000\n",
         );
         let ejection = Ejection {
             failures: 3,
@@ -200,6 +215,8 @@ mod tests {
                 slow_start: Duration::from_secs(60),
                 panic_threshold: 50,
                 ejection: Some(ejection),
+                smooth: true,
+                maglev: 1000,
             }
         );
         let config = parse(HEAD).expect("good");
@@ -223,6 +240,8 @@ mod tests {
             ("ejection = { base = \"1m\", max = \"30s\" }\n", "base"),
             ("ejection = { max_ejected = 0 }\n", "1 to 100"),
             ("ejection = { tries = 5 }\n", "tries"),
+            ("maglev = 99\n", "100 places"),
+            ("maglev = 1000001\n", "at most 1000000"),
             ("[reports]\ngroup = 7\n", "set socket"),
             ("[reports]\nsocket = \"report.sock\"\n", "absolute"),
             ("[reports]\nsocket = \"/run/resolver/..\"\n", "absolute path of a file"),

@@ -28,6 +28,8 @@ struct Course {
     published: Option<(Vec<Endpoint>, usize)>,
     due: Option<Instant>,
     panic: Option<Panic>,
+    /// The tables that were asked for could not be made.
+    lacks_tables: bool,
 }
 
 impl Courses {
@@ -49,6 +51,7 @@ impl Courses {
             published: None,
             due: None,
             panic: None,
+            lacks_tables: false,
         };
         self.courses.insert(view.name.clone(), course);
     }
@@ -101,9 +104,23 @@ impl Courses {
             .is_some_and(|(endpoints, active)| (endpoints, *active) == (&ranked.endpoints, ranked.active))
     }
 
-    /// It stands in the table now.
-    pub(super) fn published(&mut self, name: &str, ranked: Ranked) {
+    /// It stands in the table now; with the tables that the view asks for, or without.
+    pub(super) fn published(&mut self, name: &str, ranked: Ranked, with_tables: bool) {
         if let Some(course) = self.courses.get_mut(name) {
+            let lacks = course.view.policies.has_tables() && !with_tables;
+            if std::mem::replace(&mut course.lacks_tables, lacks) != lacks {
+                let (maglev, endpoints) = (course.view.policies.maglev, ranked.active);
+                match lacks {
+                    true => tracing::error!(
+                        view = name,
+                        endpoints,
+                        maglev,
+                        "published without its tables: maglev must have 100 places for each endpoint that serves, and \
+                         [segment] room for them; pickers that need a table say so"
+                    ),
+                    false => tracing::info!(view = name, "published with its tables again"),
+                }
+            }
             course.published = Some((ranked.endpoints, ranked.active));
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use resolver_core::{Batch, Handle, PublishError, Reason, SourceBeat, Standing, State, Writer};
+use resolver_core::{
+    Batch, Endpoint, Handle, PublishError, Reason, Set, SourceBeat, Standing, State, Writer,
+};
 
 use super::Left;
 use super::course::Courses;
@@ -98,8 +100,7 @@ impl<'t> Shelf<'t> {
         }
         let status = reader.source(source);
         let source = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
-        let endpoints: Vec<_> =
-            reader.set(handle).map_or(Vec::new(), |set| set.into_iter().flatten().collect());
+        let endpoints: Vec<_> = reader.set(handle).map_or(Vec::new(), |set| whole(&set).collect());
         Left {
             source,
             tier: endpoints.first().map(|endpoint| endpoint.tier()),
@@ -178,7 +179,7 @@ impl<'t> Shelf<'t> {
         let mut done = Vec::new();
         let mut failed = Vec::new();
         for (handle, publication, ranked) in ready {
-            match add(&mut batch, handle, &publication, &ranked, true) {
+            match add(&mut batch, handle, &publication, &ranked, Extras::ALL) {
                 Ok(published) => done.push((published, publication, ranked)),
                 Err(_) => failed.push((handle, publication, ranked)),
             }
@@ -187,7 +188,7 @@ impl<'t> Shelf<'t> {
         for (published, publication, ranked) in done {
             self.enter(published, publication, ranked);
         }
-        // Alone, what the batch has left is free; and the text for tools is not worth an endpoint.
+        // Alone, what the batch has left is free.
         for (handle, publication, ranked) in failed {
             self.publish_alone(handle, publication, ranked);
         }
@@ -207,8 +208,13 @@ impl<'t> Shelf<'t> {
 
     fn publish_alone(&mut self, handle: Handle, publication: Publication, ranked: Ranked) {
         let mut batch = self.writer.batch();
-        let published = add(&mut batch, handle, &publication, &ranked, true)
-            .or_else(|_| add(&mut batch, handle, &publication, &ranked, false));
+        // An endpoint is worth more than the tables of one picker, and these more than the words for tools.
+        let mut published = add(&mut batch, handle, &publication, &ranked, Extras::ALL);
+        for extras in Extras::FEWER {
+            if published.is_err() {
+                published = add(&mut batch, handle, &publication, &ranked, extras);
+            }
+        }
         if published.is_err() {
             // Best effort: a name that is gone has nothing to mark.
             let _ = batch.mark(handle, said((State::Stale, Reason::Capacity), publication.source));
@@ -320,13 +326,13 @@ impl<'t> Shelf<'t> {
 
     fn enter(&mut self, published: Published, publication: Publication, ranked: Ranked) {
         let Publication { view: View { name, .. }, set, standing, source } = publication;
-        let Published { handle, primary, generation } = published;
+        let Published { handle, primary, generation, extras } = published;
         self.refused.remove(&(name.clone(), source));
         let state = if primary.is_none() { State::Empty } else { standing.0 };
         let status = self.writer.reader().source(source);
         let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
         let (reason, detail) = (standing.1, words(&ranked));
-        self.courses.published(&name, ranked);
+        self.courses.published(&name, ranked, extras.tables);
         self.catalog.put(&name, Entry { source: from, set, state, reason, detail, generation });
         self.places.insert(name, Place { handle, source, standing, primary });
     }
@@ -350,6 +356,28 @@ struct Published {
     handle: Handle,
     primary: Option<SocketAddr>,
     generation: u64,
+    extras: Extras,
+}
+
+/// What is published beside the endpoints.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Extras {
+    text: bool,
+    tables: bool,
+}
+
+impl Extras {
+    const ALL: Extras = Extras { text: true, tables: true };
+    const FEWER: [Extras; 3] = [
+        Extras { text: false, tables: true },
+        Extras { text: true, tables: false },
+        Extras { text: false, tables: false },
+    ];
+}
+
+/// The active endpoints of a set and its reserves.
+fn whole<'s>(set: &'s Set<'_>) -> impl Iterator<Item = Endpoint> + 's {
+    set.into_iter().chain((0..).map_while(|place| set.reserve(place))).flatten()
 }
 
 fn said(standing: (State, Reason), source: u8) -> Standing {
@@ -368,12 +396,19 @@ fn add(
     handle: Handle,
     publication: &Publication,
     ranked: &Ranked,
-    with_text: bool,
+    extras: Extras,
 ) -> Result<Published, PublishError> {
-    let Publication { standing, source, .. } = publication;
-    let endpoints = &ranked.endpoints;
-    let text = if endpoints.is_empty() || !with_text { &[] } else { ranked.text.as_slice() };
-    let generation = batch.publish(handle, endpoints, said(*standing, *source), text)?;
-    let primary = endpoints.first().map(|endpoint| endpoint.address().socket_addr());
-    Ok(Published { handle, primary, generation })
+    let Publication { view, standing, source, .. } = publication;
+    let set = &ranked.endpoints;
+    let publication = resolver_core::Publication {
+        set,
+        active: ranked.active,
+        standing: said(*standing, *source),
+        text: if set.is_empty() || !extras.text { &[] } else { ranked.text.as_slice() },
+        smooth: extras.tables && view.policies.smooth,
+        maglev: if extras.tables { view.policies.maglev } else { 0 },
+    };
+    let generation = batch.publish_as(handle, &publication)?;
+    let primary = set.first().map(|endpoint| endpoint.address().socket_addr());
+    Ok(Published { handle, primary, generation, extras })
 }
