@@ -5,6 +5,7 @@
 
 mod course;
 mod shelf;
+mod staged;
 mod watched;
 
 use std::collections::VecDeque;

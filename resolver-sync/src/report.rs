@@ -47,9 +47,15 @@ pub struct Report {
 
 #[derive(Debug)]
 struct Queue {
+    /// With [`SPARE`] slots more than may be used.
     reports: ArrayQueue<Report>,
+    capacity: usize,
     dropped: AtomicU64,
 }
+
+/// Slots that stay free. A producer that finds the very slot that is being emptied just now would wait for whoever empties
+/// it, and yield to the system meanwhile; with these, the one consumer is always further away than so many producers get.
+const SPARE: usize = 256;
 
 /// The hot threads' end of a queue of reports. Cheap to clone; any number of threads may report.
 #[derive(Clone, Debug)]
@@ -57,19 +63,19 @@ pub struct Reporter {
     queue: Arc<Queue>,
 }
 
-/// The other end: one for each queue.
+/// The other end: one for each queue, and one thread at a time.
 #[derive(Debug)]
 pub struct Reports {
     queue: Arc<Queue>,
 }
 
-/// A queue for so many reports (at least 1): 32 bytes each, allocated here and never again.
+/// A queue for so many reports (at least 1): 32 bytes each and 8 KiB more, allocated here and never again.
 ///
 /// ```
 /// use resolver_core::Handle;
 /// use resolver_sync::report::{Outcome, queue};
 ///
-/// let (reporter, reports) = queue(1);
+/// let (reporter, mut reports) = queue(1);
 /// let service = Handle::from_bits(7);
 /// assert!(reporter.report(service, 42, Outcome::Failure));
 /// assert!(!reporter.report(service, 42, Outcome::Failure), "full: dropped, and counted");
@@ -78,8 +84,9 @@ pub struct Reports {
 /// assert!(reports.take().is_none());
 /// ```
 pub fn queue(capacity: usize) -> (Reporter, Reports) {
-    let queue = Queue { reports: ArrayQueue::new(capacity.max(1)), dropped: AtomicU64::new(0) };
-    let queue = Arc::new(queue);
+    let capacity = capacity.clamp(1, usize::MAX / 4);
+    let reports = ArrayQueue::new(capacity + SPARE);
+    let queue = Arc::new(Queue { reports, capacity, dropped: AtomicU64::new(0) });
     (Reporter { queue: Arc::clone(&queue) }, Reports { queue })
 }
 
@@ -88,11 +95,13 @@ impl Reporter {
     ///
     /// # Progress
     ///
-    /// Lock-free: no allocation, no system call, no waiting. Threads that report at the same moment contend for the
-    /// queue's tail, so report what went wrong, and a success after a failure; not each of a million successes.
+    /// Lock-free for up to 256 threads that report at the same moment: no allocation, no system call, no waiting. They
+    /// contend for the queue's tail, so report what went wrong, and a success after a failure; not each of a million
+    /// successes.
     #[inline]
     pub fn report(&self, service: Handle, endpoint: u64, outcome: Outcome) -> bool {
-        let pushed = self.queue.reports.push(Report { service, endpoint, outcome }).is_ok();
+        let has_room = self.queue.reports.len() < self.queue.capacity;
+        let pushed = has_room && self.queue.reports.push(Report { service, endpoint, outcome }).is_ok();
         if !pushed {
             self.queue.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -106,8 +115,8 @@ impl Reporter {
 }
 
 impl Reports {
-    /// The oldest report that is still there.
-    pub fn take(&self) -> Option<Report> {
+    /// The oldest report that is still there. A thread that was preempted in the middle of its report is waited for.
+    pub fn take(&mut self) -> Option<Report> {
         self.queue.reports.pop()
     }
 
@@ -128,7 +137,7 @@ mod tests {
 
     #[test]
     fn threads_report_at_once_and_each_report_is_there_or_counted() {
-        let (reporter, reports) = queue(1000);
+        let (reporter, mut reports) = queue(1000);
         let mut taken = 0;
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use resolver_core::{
-    Batch, Endpoint, Handle, PublishError, Reason, Set, SourceBeat, Standing, State, Writer,
-};
+use resolver_core::{Handle, Reason, SourceBeat, State, Writer};
 
 use super::Left;
 use super::course::Courses;
+use super::staged::{Extras, Published, add, said, whole, words};
 use crate::catalog::{Catalog, Entry};
-use crate::policy::{Panic, Ranked, Zones};
+use crate::policy::{Ranked, Zones};
 use crate::record::ServiceSet;
 use crate::report::Report;
 use crate::view::View;
@@ -210,7 +209,7 @@ impl<'t> Shelf<'t> {
         let mut batch = self.writer.batch();
         // An endpoint is worth more than the tables of one picker, and these more than the words for tools.
         let mut published = add(&mut batch, handle, &publication, &ranked, Extras::ALL);
-        for extras in Extras::FEWER {
+        for extras in Extras::fewer(&publication.view.policies) {
             if published.is_err() {
                 published = add(&mut batch, handle, &publication, &ranked, extras);
             }
@@ -349,66 +348,4 @@ impl<'t> Shelf<'t> {
         }
         self.refused.insert((name, source), Refused { publication, why, words: words.to_owned() });
     }
-}
-
-/// A publication that was added to a batch.
-struct Published {
-    handle: Handle,
-    primary: Option<SocketAddr>,
-    generation: u64,
-    extras: Extras,
-}
-
-/// What is published beside the endpoints.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Extras {
-    text: bool,
-    tables: bool,
-}
-
-impl Extras {
-    const ALL: Extras = Extras { text: true, tables: true };
-    const FEWER: [Extras; 3] = [
-        Extras { text: false, tables: true },
-        Extras { text: true, tables: false },
-        Extras { text: false, tables: false },
-    ];
-}
-
-/// The active endpoints of a set and its reserves.
-fn whole<'s>(set: &'s Set<'_>) -> impl Iterator<Item = Endpoint> + 's {
-    set.into_iter().chain((0..).map_while(|place| set.reserve(place))).flatten()
-}
-
-fn said(standing: (State, Reason), source: u8) -> Standing {
-    Standing { state: standing.0, reason: standing.1, source }
-}
-
-/// Why what is published is not what one would expect, in words.
-fn words(ranked: &Ranked) -> String {
-    let words =
-        |panic: Panic| format!("panic: {} of {} are healthy, so all serve", panic.healthy, panic.known);
-    ranked.panic.map_or(String::new(), words)
-}
-
-fn add(
-    batch: &mut Batch<'_, '_>,
-    handle: Handle,
-    publication: &Publication,
-    ranked: &Ranked,
-    extras: Extras,
-) -> Result<Published, PublishError> {
-    let Publication { view, standing, source, .. } = publication;
-    let set = &ranked.endpoints;
-    let publication = resolver_core::Publication {
-        set,
-        active: ranked.active,
-        standing: said(*standing, *source),
-        text: if set.is_empty() || !extras.text { &[] } else { ranked.text.as_slice() },
-        smooth: extras.tables && view.policies.smooth,
-        maglev: if extras.tables { view.policies.maglev } else { 0 },
-    };
-    let generation = batch.publish_as(handle, &publication)?;
-    let primary = set.first().map(|endpoint| endpoint.address().socket_addr());
-    Ok(Published { handle, primary, generation, extras })
 }

@@ -93,7 +93,7 @@ impl Inflow {
 
     fn drain(&mut self) -> Vec<Report> {
         let mut reports = Vec::new();
-        if let Some(queue) = &self.queue {
+        if let Some(queue) = &mut self.queue {
             reports.extend(std::iter::from_fn(|| queue.take()).take(QUEUED));
             let dropped = queue.dropped();
             if self.lost.is_due(dropped - self.dropped) {

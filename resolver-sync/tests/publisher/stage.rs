@@ -49,6 +49,18 @@ impl Stage {
         patience: Patience,
         play: impl FnOnce(Reader<'_>) -> T,
     ) -> T {
+        self.run_with(sources, views, patience, Inflow::default(), play)
+    }
+
+    /// The same, with reports of this process.
+    pub(crate) fn run_with<T>(
+        &self,
+        sources: Vec<AnySource>,
+        views: Vec<View>,
+        patience: Patience,
+        reports: Inflow,
+        play: impl FnOnce(Reader<'_>) -> T,
+    ) -> T {
         let mut segment = OwnedSegment::acquire(self.path(), &self.capacity).expect("the segment");
         let writer = segment.writer().expect("the writer");
         let reader = writer.reader();
@@ -58,7 +70,7 @@ impl Stage {
             patience,
             catalog: Catalog::default(),
             zones: Zones::default(),
-            reports: Inflow::default(),
+            reports,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         std::thread::scope(|scope| {
