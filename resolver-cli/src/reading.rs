@@ -42,7 +42,8 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) weight: u32,
     pub(crate) tier: u8,
-    /// Whether it is a reserve, which only the next candidate after a failure comes to.
+    /// Whether it is a reserve, which only the next candidate after a failure comes to; left out where it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) reserve: bool,
     pub(crate) tags: Vec<String>,
 }
