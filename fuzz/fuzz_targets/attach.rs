@@ -1,4 +1,4 @@
 #![no_main]
-//! `cargo +nightly fuzz run attach --features libfuzzer`
+//! `cargo xtask fuzz attach`
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| resolver_fuzz::attach(data));

@@ -1,4 +1,4 @@
 #![no_main]
-//! `cargo +nightly fuzz run name --features libfuzzer`
+//! `cargo xtask fuzz name`
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| resolver_fuzz::name(data));

@@ -1,4 +1,4 @@
 #![no_main]
-//! `cargo +nightly fuzz run record --features libfuzzer`
+//! `cargo xtask fuzz record`
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| resolver_fuzz::record(data));

@@ -1,12 +1,13 @@
 //! What the fuzzer calls, as plain functions of bytes: each must return, whatever the bytes are.
 //!
-//! `cargo test` replays `corpus/` on stable. To fuzz: `cargo +nightly fuzz run attach --features libfuzzer`; keep what it
-//! finds in `corpus/`. `cargo run --bin seeds` writes the seeds anew.
+//! `cargo test` replays `corpus/` on stable. To fuzz: `cargo xtask fuzz`, which keeps in `corpus/` what reaches new code.
+//! `cargo run --bin seeds` writes the seeds anew.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use resolver_core::pick::{PowerOfTwo, Random, Rendezvous, RoundRobin, Weighted};
 use resolver_core::{
     AddError, Capacity, Endpoint, Handle, Line, Liveness, Name, Reader, Reason, ResolveError, SourceBeat,
     Standing, State, Table, heap,
@@ -91,6 +92,7 @@ fn read_everything(reader: &Reader<'_>) {
         if let Ok(set) = reader.set(*handle) {
             let _ = set.into_iter().map(|endpoint| format!("{endpoint:?}").len()).sum::<usize>();
         }
+        pick_everything(reader, *handle);
     }
     let mut all = vec![Err(ResolveError::Busy); handles.len()];
     let _ = reader.together(&handles, &mut all);
@@ -98,6 +100,18 @@ fn read_everything(reader: &Reader<'_>) {
         let mut name = [0; 24];
         let _ = reader.source(number).map(|source| (source.name(&mut name).len(), source.age_at_beat()));
     }
+}
+
+/// A damaged set may give any endpoint or an error; never a place beyond the table.
+fn pick_everything(reader: &Reader<'_>, handle: Handle) {
+    let seed = handle.to_bits();
+    let (mut round, mut random) = (RoundRobin::from(seed as usize), Random::new(seed));
+    let (mut weighted, mut two) = (Weighted::new(seed), PowerOfTwo::new(seed));
+    for _ in 0..3 {
+        let _ = (round.pick(reader, handle), random.pick(reader, handle), weighted.pick(reader, handle));
+        let _ = two.pick(reader, handle, |endpoint| endpoint.id());
+    }
+    let _ = Rendezvous::pick(reader, handle, seed);
 }
 
 /// Lines of text as names: `+` adds, `-` removes, anything else looks up. Against a map.
@@ -154,5 +168,13 @@ pub fn record(data: &[u8]) {
         let _ = (resolved.state().name(), resolved.reason().name(), resolved.address().to_string());
         let state = State::from_byte(resolved.state() as u8);
         assert_eq!(state, Some(resolved.state()));
+    }
+}
+
+/// A fault that only a fuzzer which follows comparisons finds, and only a sanitizer sees: memory that is lost. Not one of
+/// [`TARGETS`].
+pub fn planted(data: &[u8]) {
+    if data.starts_with(b"RESOLVER") {
+        std::hint::black_box(Box::leak(vec![0u8; 4096].into_boxed_slice()).as_mut_ptr());
     }
 }

@@ -1,19 +1,23 @@
 //! A table in a `static`, a publication, and every way to resolve it, on bare Linux: no libc, no allocator, no `std`.
 //!
 //! It ends with exit code 0 if all answers were right, 1 if one was not, 2 after a panic. `cargo xtask test no-std` builds
-//! it, runs it, and looks through its symbols. The functions named `hot_*` must be there and call nothing that panics.
+//! it, runs it, and looks through its symbols and its code.
 
 #![no_std]
 #![no_main]
+
+mod control;
+mod hot;
 
 use core::arch::{asm, global_asm};
 use core::hint::black_box;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::panic::PanicInfo;
+use core::time::Duration;
 
+use resolver_core::pick::{PowerOfTwo, Random, RoundRobin, Weighted};
 use resolver_core::{
-    Address, CachedHandle, Capacity, Endpoint, Handle, Memory, Name, Reader, ResolveError, Resolved,
-    Standing, Table,
+    Capacity, Endpoint, Liveness, Memory, Name, Reason, ResolveError, SourceBeat, Standing, Table,
 };
 
 const CAPACITY: Capacity = Capacity { services: 16, endpoints: 64, ..Capacity::SMALL };
@@ -31,65 +35,49 @@ extern "C" fn run() -> ! {
 fn proof() -> Option<bool> {
     let (mut writer, reader) = Table::create(MEMORY.lines(), &CAPACITY, 1).ok()?.split();
     let handle = writer.add("oms").ok()?;
-    let never = hot_resolve(black_box(&reader), handle) == Err(ResolveError::Never);
+    let reader = black_box(&reader);
+    let never = hot::resolve(reader, handle) == Err(ResolveError::Never);
     let address = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 9000));
-    let set = [Endpoint::new(address), Endpoint::new(address).with_id(2)];
+    let set = [Endpoint::new(address), Endpoint::new(address).with_id(2).with_weight(0)];
     writer.publish(handle, &set, Standing::FRESH, b"").ok()?;
+    let mut liveness = Liveness::new();
+    liveness.poll(reader, Duration::ZERO);
+    writer.beat(&[SourceBeat {
+        name: "r",
+        age: Some(Duration::ZERO),
+        revision: 1,
+        reason: Reason::None,
+        rejected: 0,
+    }]);
+    liveness.poll(reader, Duration::ZERO);
+
     let mut cached = reader.cached(handle);
-    let resolved = hot_resolve(black_box(&reader), handle).ok()?;
+    let resolved = hot::resolve(reader, handle).ok()?;
+    let (mut round, mut random) = (RoundRobin::from(1), Random::new(1));
+    let (mut weighted, mut two) = (Weighted::new(1), PowerOfTwo::new(1));
+    let mut both = [Err(ResolveError::Busy); 2];
     let right = [
         never,
+        hot::epoch(reader) == reader.epoch(),
+        hot::pulse(reader) == 1,
         resolved.address().socket_addr() == address,
-        hot_address(black_box(&reader), handle) == Ok(resolved.address()),
-        hot_cached(black_box(&mut cached)) == Ok(resolved),
-        hot_cached(black_box(&mut cached)) == Ok(resolved),
-        hot_name(black_box(&reader), &Name::new(black_box("oms"))) == Ok(resolved),
-        hot_name(black_box(&reader), &Name::new(black_box("risk"))) == Err(ResolveError::Gone),
-        hot_place(black_box(&reader), handle, 1) == 2,
+        hot::address(reader, handle) == Ok(resolved.address()),
+        hot::cached(black_box(&mut cached)) == Ok(resolved),
+        hot::cached(black_box(&mut cached)) == Ok(resolved),
+        hot::fresh(reader, handle, Duration::ZERO, &liveness) == Ok(resolved),
+        hot::name(reader, &Name::new(black_box("oms"))) == Ok(resolved),
+        hot::name(reader, &Name::new(black_box("risk"))) == Err(ResolveError::Gone),
+        hot::place(reader, handle, 1) == 2,
+        hot::walk(reader, handle) == 2,
+        hot::together(reader, &[handle; 2], &mut both) == Ok(reader.epoch()) && both == [Ok(resolved); 2],
+        hot::round_robin(&mut round, reader, handle).map(|endpoint| endpoint.id()) == Ok(2),
+        hot::random(&mut random, reader, handle).is_ok_and(|endpoint| endpoint.id() % 2 == 0),
+        hot::weighted(&mut weighted, reader, handle).map(|endpoint| endpoint.id()) == Ok(0),
+        hot::two_choices(&mut two, reader, handle).map(|endpoint| endpoint.id()) == Ok(0),
+        hot::rendezvous(reader, handle, 7) == hot::rendezvous(reader, handle, 7),
     ];
     Some(!right.contains(&false))
 }
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn hot_resolve(reader: &Reader<'_>, handle: Handle) -> Result<Resolved, ResolveError> {
-    reader.resolve(handle)
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn hot_address(reader: &Reader<'_>, handle: Handle) -> Result<Address, ResolveError> {
-    reader.resolve_address(handle)
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn hot_cached(cached: &mut CachedHandle<'_>) -> Result<Resolved, ResolveError> {
-    cached.resolve()
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn hot_name(reader: &Reader<'_>, name: &Name<'_>) -> Result<Resolved, ResolveError> {
-    reader.resolve_name(name)
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn hot_place(reader: &Reader<'_>, handle: Handle, place: usize) -> u64 {
-    let endpoint = reader.set(handle).ok().and_then(|set| set.get(place)?.ok());
-    endpoint.map_or(0, |endpoint| endpoint.id())
-}
-
-/// The planted control: it has a panic path, and the check must see it.
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn control_panics(words: &[u64], place: usize) -> u64 {
-    words[place]
-}
-
-#[used]
-static CONTROL: fn(&[u64], usize) -> u64 = control_panics;
 
 fn exit(code: i32) -> ! {
     // SAFETY: exit_group ends the process; it reads no memory and does not return.

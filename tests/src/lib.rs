@@ -37,6 +37,7 @@ mod address;
 mod consul;
 mod etcd;
 mod follower;
+pub mod hot;
 mod http;
 pub mod lag;
 mod process;

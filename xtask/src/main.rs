@@ -8,9 +8,13 @@
 mod bundle;
 mod command;
 mod debian;
+mod fuzz;
+mod nightly;
 mod project;
 mod servers;
+mod soak;
 mod steps;
+mod tsan;
 mod valgrind;
 
 use std::process::ExitCode;
@@ -42,6 +46,19 @@ fn main() -> ExitCode {
         ["valgrind", arguments @ ..] => {
             Project::find().and_then(|project| valgrind::command_line(&project, arguments))
         }
+        ["fuzz", arguments @ ..] => {
+            let Some((seconds, targets)) = option("--seconds", 60, arguments) else {
+                return usage("`fuzz` takes --seconds N and the names of targets");
+            };
+            Project::find().and_then(|project| fuzz::run(&project, seconds, &targets))
+        }
+        ["soak", arguments @ ..] => match option("--minutes", 10, arguments) {
+            Some((minutes @ 1.., rest)) if rest.is_empty() => {
+                Project::find().and_then(|project| soak::run(&project, minutes))
+            }
+            _ => return usage("`soak` takes --minutes N, of at least 1"),
+        },
+        ["tsan"] => Project::find().and_then(|project| tsan::run(&project)),
         [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
     };
     match done {
@@ -51,6 +68,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The number after this option, or what stands for it, and the other arguments. `None` where the option has no number.
+fn option<'a>(name: &str, default: u64, arguments: &[&'a str]) -> Option<(u64, Vec<&'a str>)> {
+    let Some(at) = arguments.iter().position(|argument| *argument == name) else {
+        return Some((default, arguments.to_vec()));
+    };
+    let value = arguments.get(at + 1)?.parse().ok()?;
+    Some((value, [&arguments[..at], &arguments[at + 2..]].concat()))
 }
 
 fn usage(what: &str) -> ExitCode {
@@ -64,7 +90,11 @@ fn help() -> String {
 cargo xtask COMMAND
 
   test [STEP]...     run every step, or the ones that are named, in order; all run even when one fails
+  fuzz [--seconds N] [TARGET]...
+                     libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60); wants nightly Rust
+  soak [--minutes N] a writer process and a reader process over one segment, for N minutes (10); a large table
   servers            bring the real Consul and etcd under target/servers, and print where they are
+  tsan               the stress test under ThreadSanitizer, and a planted race; wants nightly Rust
   valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to
 
 Steps of `cargo xtask test`:

@@ -1,7 +1,7 @@
 //! Resolves in a thread that may make no system call: `sealed SEGMENT SERVICE MILLISECONDS [--plant]`.
 //!
 //! The thread enters the kernel's strict mode (only `read`, `write`, `exit` and `sigreturn` are left to it; any other call
-//! kills it) and resolves until it is told to stop. It prints `sealed: N resolves`, or `sealed: killed`. With `--plant` the
+//! kills it) and asks in every form until it is told to stop. It prints `sealed: N answers in M rounds`, or `sealed: killed`. With `--plant` the
 //! thread makes one large allocation first, which needs a call: the control that shows that the mode is on.
 
 use std::process::ExitCode;
@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use resolver_core::Segment;
+use resolver_tests::hot::HotPath;
 use rustix::thread::{SecureComputingMode, set_secure_computing_mode};
 
 /// Set by the thread before it enters the mode, and when it has counted.
-static RESOLVES: AtomicU64 = AtomicU64::new(0);
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+static ANSWERS: AtomicU64 = AtomicU64::new(0);
 static DONE: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -39,7 +41,8 @@ fn main() -> ExitCode {
         std::thread::yield_now();
     }
     if DONE.load(Ordering::Acquire) {
-        report(&format!("sealed: {} resolves", RESOLVES.load(Ordering::Relaxed)));
+        let (answers, rounds) = (ANSWERS.load(Ordering::Relaxed), ROUNDS.load(Ordering::Relaxed));
+        report(&format!("sealed: {answers} answers in {rounds} rounds"));
     } else {
         report("sealed: killed");
     }
@@ -50,18 +53,18 @@ fn main() -> ExitCode {
 fn resolve(segment: &Segment, service: &str, plant: bool) {
     let reader = segment.reader();
     let handle = reader.service(service).expect("the service is published");
+    let mut hot = HotPath::new(reader, handle);
     set_secure_computing_mode(SecureComputingMode::Strict).expect("the kernel has the mode");
     if plant {
         std::hint::black_box(vec![1u8; 64 << 20]);
     }
-    let mut resolves = 0u64;
+    let (mut answers, mut rounds) = (0, 0);
     while !STOP.load(Ordering::Relaxed) {
-        for _ in 0..1024 {
-            let resolved = reader.resolve(handle);
-            resolves += u64::from(std::hint::black_box(resolved).is_ok());
-        }
+        answers += hot.ask(service) as u64;
+        rounds += 1;
     }
-    RESOLVES.store(resolves, Ordering::Relaxed);
+    ANSWERS.store(answers, Ordering::Relaxed);
+    ROUNDS.store(rounds, Ordering::Relaxed);
     DONE.store(true, Ordering::Release);
     loop {
         std::hint::spin_loop();

@@ -5,7 +5,9 @@
 
 mod budgets;
 mod fuzz;
+mod hot_path;
 mod lint;
+mod listing;
 mod loom;
 mod no_std;
 mod package;
@@ -47,6 +49,7 @@ pub const STEPS: &[Step] = &[
     tests::TESTS,
     tests::PRIVILEGED,
     no_std::STEP,
+    hot_path::STEP,
     budgets::STEP,
     loom::STEP,
     fuzz::STEP,
