@@ -200,6 +200,8 @@ fn in_a_panic_all_that_is_known_serves_the_healthy_first() {
     assert_eq!(ranked.panic, Some(Panic { healthy: 1, known: 4 }));
     let none = set([unhealthy(at(1, 0, 1)), unhealthy(at(2, 0, 0))]);
     assert_eq!(course.ports(&none), (vec![1], vec![]), "none is healthy; what is drained stays out");
+    let drained = set([unhealthy(at(1, 0, 0)), unhealthy(at(2, 0, 1)), at(3, 0, 0)]);
+    assert_eq!(course.ports(&drained), (vec![2], vec![3]), "drained by what all that are known weigh");
     assert_eq!(course.ports(&set([])), (vec![], vec![]), "nothing is known");
     // Ejected ones do not count as healthy.
     course.rank(&calm);
