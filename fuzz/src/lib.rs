@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use resolver_core::pick::{PowerOfTwo, Random, Rendezvous, RoundRobin, Weighted};
+use resolver_core::pick::{
+    Failover, Maglev, PowerOfTwo, Random, Rendezvous, RoundRobin, Smooth, Weighted, tagged,
+};
 use resolver_core::{
-    AddError, Capacity, Endpoint, Handle, Line, Liveness, Name, Reader, Reason, ResolveError, SourceBeat,
-    Standing, State, Table, heap,
+    AddError, Bytes, Capacity, Endpoint, Handle, Line, Liveness, Name, Publication, Reader, Reason,
+    ResolveError, SourceBeat, Standing, State, Table, heap,
 };
 
 /// A target by name.
@@ -19,17 +21,17 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: [Target; 3] = [("attach", attach), ("name", name), ("record", record)];
 
-/// Of the tables that are damaged here: two services, no configuration cell, a line of text for each endpoint.
-const CAPACITY: Capacity = Capacity { services: 2, endpoints: 4, configs: 0, text_bytes: 8 };
+/// Of the tables that are damaged here: three services, a setting, a line of text for each leaf.
+const CAPACITY: Capacity = Capacity { services: 3, endpoints: 32, configs: 1, text_bytes: 8 };
 /// Where its sections lie, in lines, as `resolver-core/src/layout.rs` has them.
 const HEADS: usize = 64;
-const SOURCES: usize = HEADS + 2;
-const ENDPOINTS: usize = SOURCES + 32;
-const SHADOWS: usize = ENDPOINTS + 64;
+const SOURCES: usize = HEADS + 3;
+const SETTINGS: usize = SOURCES + 32;
+const SHADOWS: usize = SETTINGS + 1;
 /// No more lines than this are read from an input.
 const MOST_LINES: usize = 2048;
 
-/// A live table's words: two services, one of them with a long name, a beat.
+/// A live table's words: three services, one with a long name, one with reserves and tables; a setting; a beat.
 pub fn live() -> Vec<u64> {
     let memory = heap(CAPACITY.lines());
     let (mut writer, _) = Table::create(&memory, &CAPACITY, 3).expect("it fits").split();
@@ -38,6 +40,15 @@ pub fn live() -> Vec<u64> {
         let endpoint = Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 9000))).with_id(1);
         writer.publish(handle, &vec![endpoint; size], Standing::FRESH, b"text").expect("there is room");
     }
+    let spread = writer.add("spread").expect("there is room");
+    let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+    let set: Vec<Endpoint> = (1..=3).map(|port| Endpoint::new(address(port)).with_id(port.into())).collect();
+    let standing = Standing::FRESH;
+    let publication =
+        Publication { active: 2, smooth: true, maglev: 200, ..Publication::new(&set, standing) };
+    writer.publish_as(spread, &publication).expect("there is room");
+    let venue = writer.add_setting("venue").expect("there is room");
+    writer.set(venue, Bytes::new(b"XNAS").expect("it is short"), standing).expect("it was added");
     let age = Some(Duration::from_millis(1));
     writer.beat(&[SourceBeat { name: "consul", age, revision: 1, reason: Reason::None, rejected: 0 }]);
     memory.iter().flat_map(Line::to_words).collect()
@@ -80,7 +91,7 @@ fn read_everything(reader: &Reader<'_>) {
         handles.len() < 200
     });
     handles.extend(
-        (0..4).flat_map(|slot| (3..8).map(move |incarnation| Handle::from_bits(slot | incarnation << 32))),
+        (0..4).flat_map(|slot| (3..8).map(move |incarnation| Handle::from_bits(incarnation | slot << 32))),
     );
     let mut liveness = Liveness::new();
     liveness.poll(reader, Duration::ZERO);
@@ -94,6 +105,11 @@ fn read_everything(reader: &Reader<'_>) {
         }
         pick_everything(reader, *handle);
     }
+    let _ = reader.setting::<Bytes>("venue").map(|venue| reader.get(venue).map(|value| format!("{value:?}")));
+    reader.for_each_setting(|name, kind| format!("{name} {kind}").len() < 1000);
+    let mut told = 0;
+    let _ = reader.changes_since(0, |_| told += 1);
+    assert!(told <= 4, "more changes than cells");
     let mut all = vec![Err(ResolveError::Busy); handles.len()];
     let _ = reader.together(&handles, &mut all);
     for number in 0..=u8::MAX {
@@ -112,6 +128,15 @@ fn pick_everything(reader: &Reader<'_>, handle: Handle) {
         let _ = two.pick(reader, handle, |endpoint| endpoint.id());
     }
     let _ = Rendezvous::pick(reader, handle, seed);
+    let (mut smooth, mut maglev, mut failover) =
+        (Smooth::from(seed as usize), Maglev::new(), Failover::new());
+    for key in 0..3 {
+        let _ = (smooth.pick(reader, handle), maglev.pick(reader, handle, seed ^ key));
+        let _ = failover.pick(reader, handle);
+        failover.failed();
+    }
+    let _ = round.pick_where(reader, handle, tagged(seed & 1));
+    let _ = reader.warm(handle);
 }
 
 /// Lines of text as names: `+` adds, `-` removes, anything else looks up. Against a map.
@@ -140,11 +165,11 @@ pub fn name(data: &[u8]) {
     assert_eq!(listed, known);
 }
 
-/// Arbitrary words as a head, an endpoint and a source: everything in them decodes.
+/// Arbitrary words as a head, a setting, a source and an endpoint: everything in them decodes.
 pub fn record(data: &[u8]) {
     let mut given = words(data);
     let mut table = live();
-    for line in [HEADS, ENDPOINTS, SOURCES] {
+    for line in [HEADS, SETTINGS, SOURCES] {
         let seq = given.next().unwrap_or(4);
         for cell in [line, line + SHADOWS - HEADS] {
             table[cell * 8] = seq;
@@ -156,10 +181,14 @@ pub fn record(data: &[u8]) {
             table[(line + SHADOWS - HEADS) * 8 + word] = if seq & 1 == 0 { value } else { !value };
         }
     }
+    // The last line of the table with a stamp is a leaf's: all but its stamp is anything.
+    for line in table.chunks_exact_mut(8).rev().filter(|line| (1..8).contains(&line[0])).take(4) {
+        line[1..].iter_mut().zip(given.by_ref()).for_each(|(word, value)| *word = value);
+    }
     // The incarnation that the head has now, so that it is decoded and not refused.
-    let incarnation = table[HEADS * 8 + 3] >> 32;
+    let incarnation = table[HEADS * 8 + 3] & 0xffff_ffff;
     let shadowed = table[HEADS * 8] & 1 != 0;
-    let handle = Handle::from_bits(if shadowed { !incarnation & 0xffff_ffff } else { incarnation } << 32);
+    let handle = Handle::from_bits(if shadowed { !incarnation & 0xffff_ffff } else { incarnation });
     let memory = lines(&table);
     let reader = Table::open(&memory).expect("the header was left alone");
     read_everything(&reader);

@@ -3,9 +3,12 @@
 
 use core::time::Duration;
 
-use resolver_core::pick::{PowerOfTwo, Random, Rendezvous, RoundRobin, Weighted};
+use resolver_core::pick::{
+    Failover, Maglev, PickError, PowerOfTwo, Random, Rendezvous, RoundRobin, Smooth, Weighted, tagged,
+};
 use resolver_core::{
-    Address, CachedHandle, Endpoint, FreshError, Handle, Liveness, Name, Reader, ResolveError, Resolved,
+    Address, Bytes, CachedHandle, Endpoint, FreshError, Handle, Liveness, Name, Reader, ResolveError,
+    Resolved, Setting,
 };
 
 #[unsafe(export_name = "hot_resolve")]
@@ -119,4 +122,62 @@ pub fn epoch(reader: &Reader<'_>) -> u64 {
 #[inline(never)]
 pub fn pulse(reader: &Reader<'_>) -> u64 {
     reader.pulse()
+}
+
+#[unsafe(export_name = "hot_smooth")]
+#[inline(never)]
+pub fn smooth(picker: &mut Smooth, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, PickError> {
+    picker.pick(reader, handle)
+}
+
+#[unsafe(export_name = "hot_maglev")]
+#[inline(never)]
+pub fn maglev(
+    picker: &mut Maglev,
+    reader: &Reader<'_>,
+    handle: Handle,
+    key: u64,
+) -> Result<Endpoint, PickError> {
+    picker.pick(reader, handle, key)
+}
+
+#[unsafe(export_name = "hot_failover")]
+#[inline(never)]
+pub fn failover(picker: &mut Failover, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, PickError> {
+    picker.pick(reader, handle)
+}
+
+#[unsafe(export_name = "hot_tagged")]
+#[inline(never)]
+pub fn in_turn_where_tagged(
+    picker: &mut RoundRobin,
+    reader: &Reader<'_>,
+    handle: Handle,
+    mask: u64,
+) -> Result<Endpoint, PickError> {
+    picker.pick_where(reader, handle, tagged(mask))
+}
+
+#[unsafe(export_name = "hot_setting")]
+#[inline(never)]
+pub fn setting(reader: &Reader<'_>, setting: Setting<i64>) -> Result<i64, ResolveError> {
+    reader.get(setting)
+}
+
+#[unsafe(export_name = "hot_bytes")]
+#[inline(never)]
+pub fn bytes(reader: &Reader<'_>, setting: Setting<Bytes>) -> u8 {
+    reader.get(setting).map_or(0, |value| value.as_slice().iter().fold(0, |sum, byte| sum ^ byte))
+}
+
+#[unsafe(export_name = "hot_is_current")]
+#[inline(never)]
+pub fn is_current(reader: &Reader<'_>, handle: Handle, resolved: &Resolved) -> bool {
+    reader.is_current(handle, resolved)
+}
+
+#[unsafe(export_name = "hot_changes")]
+#[inline(never)]
+pub fn changes(reader: &Reader<'_>, since: u64, count: &mut u64) -> u64 {
+    reader.changes_since(since, |handle| *count ^= handle.to_bits())
 }

@@ -18,7 +18,7 @@ use crate::record::{Resolved, head};
 pub struct CachedHandle<'m> {
     line: &'m Line,
     shadow: &'m Line,
-    /// `seq` of the copy, always even; [`NONE`] where there is none.
+    /// `seq` of the copy; [`NONE`] where there is none.
     seq: u64,
     words: [u64; PAYLOAD],
     handle: Handle,
@@ -26,7 +26,7 @@ pub struct CachedHandle<'m> {
     meant: Handle,
 }
 
-/// No `seq` of a copy: it is odd.
+/// No `seq` of a copy: it is vacant.
 const NONE: u64 = u64::MAX;
 
 impl<'m> CachedHandle<'m> {
@@ -70,8 +70,8 @@ impl<'m> CachedHandle<'m> {
         if !self.meant.means(words[head::INCARNATION]) {
             return Err(ResolveError::Gone);
         }
-        // Read from the shadow, at an odd `seq`, it is as good; but it is not kept as the line's.
-        (self.words, self.seq) = (words, if seq & 1 == 0 { seq } else { NONE });
+        // An odd `seq` is as good: the words are the shadow's, which stand for as long as it does.
+        (self.words, self.seq) = (words, seq);
         Ok(())
     }
 

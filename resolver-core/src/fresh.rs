@@ -36,7 +36,11 @@ pub struct Liveness {
     polled_at: Option<Duration>,
     /// Seed of the table that was polled: a beat of another one says nothing of this one's publisher.
     table: Option<u64>,
+    /// How long the publisher was silent at the last poll.
+    silence: Option<Duration>,
     /// Each source's age at the last beat.
+    at_beat: [Option<Duration>; MAX_SOURCES],
+    /// And at the last poll: reckoned there, so that the hot path only looks.
     ages: [Option<Duration>; MAX_SOURCES],
 }
 
@@ -94,7 +98,9 @@ impl Default for Liveness {
 impl Liveness {
     /// Knows nothing yet: every age is `None` until a beat was seen.
     pub const fn new() -> Self {
-        Liveness { beat: 0, beat_at: None, polled_at: None, table: None, ages: [None; MAX_SOURCES] }
+        let none = [None; MAX_SOURCES];
+        let (beat_at, polled_at, table, silence) = (None, None, None, None);
+        Liveness { beat: 0, beat_at, polled_at, table, silence, at_beat: none, ages: none }
     }
 
     /// Looks at the pulse. `now` is any clock of this thread that only goes forward. Poll at least as often as the
@@ -103,13 +109,15 @@ impl Liveness {
     pub fn poll(&mut self, reader: &Reader<'_>, now: Duration) {
         let table = Some(reader.seed());
         if self.table != table {
-            *self = Liveness { table, ..Liveness::new() };
+            // Field by field: a copy of all would want `memcpy`, which not every program has.
+            (self.beat, self.beat_at, self.polled_at, self.table) = (0, None, None, table);
+            self.at_beat.iter_mut().for_each(|age| *age = None);
         }
         let beat = reader.pulse();
         if let Some(before) = self.polled_at
             && beat != self.beat
         {
-            for (number, age) in self.ages.iter_mut().enumerate() {
+            for (number, age) in self.at_beat.iter_mut().enumerate() {
                 // A source that this beat did not speak of has no age: what stands there is of an older beat.
                 let source = reader.source(number as u8).filter(|source| source.beat() >= beat);
                 *age = source.and_then(|source| source.age_at_beat());
@@ -118,18 +126,21 @@ impl Liveness {
         }
         self.beat = beat;
         self.polled_at = Some(now);
+        self.silence = self.beat_at.map(|beat_at| now.saturating_sub(beat_at));
+        for (age, at_beat) in self.ages.iter_mut().zip(&self.at_beat) {
+            *age = at_beat.zip(self.silence).map(|(age, silence)| age.saturating_add(silence));
+        }
     }
 
     /// How long the publisher has been silent at the last poll, at most; `None` while no beat was seen.
     #[inline]
     pub fn silence(&self) -> Option<Duration> {
-        Some(self.polled_at?.saturating_sub(self.beat_at?))
+        self.silence
     }
 
     /// How old a source's word was at the last poll, at most; `None` while that is unknown.
     #[inline]
     pub fn age(&self, source: u8) -> Option<Duration> {
-        let at_beat = (*self.ages.get(usize::from(source))?)?;
-        Some(at_beat.saturating_add(self.silence()?))
+        *self.ages.get(usize::from(source))?
     }
 }

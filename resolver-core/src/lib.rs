@@ -71,6 +71,7 @@ mod set;
 mod setting;
 #[cfg(all(feature = "shm", not(resolver_loom)))]
 pub mod shm;
+mod slots;
 mod smooth;
 mod source;
 mod state;

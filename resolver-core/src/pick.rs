@@ -39,7 +39,7 @@ use crate::error::{ResolveError, WalkError};
 use crate::handle::Handle;
 use crate::reader::Reader;
 use crate::record::Endpoint;
-use crate::set::{Index, Places, Set};
+use crate::set::{Index, Places, Set, SetPlace};
 
 /// Why nothing was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,110 +97,114 @@ fn from_set<T>(
     Err(ResolveError::Busy)
 }
 
-/// As [`from_set`], with the first round apart: nearly every pick ends there, and it has neither a loop around it nor an
-/// answer that goes through memory.
-#[inline(always)]
-fn one_of(
-    reader: &Reader<'_>,
-    handle: Handle,
-    mut choose: impl FnMut(&Set<'_>) -> Result<Endpoint, WalkError>,
-) -> Result<Endpoint, ResolveError> {
-    if let Some(set) = reader.set_at_once(handle)
-        && let Ok(chosen) = choose(&set)
-    {
-        return Ok(chosen);
-    }
-    cold_path();
-    let mut words = [0; 7];
-    match one_of_again(reader, handle, choose, &mut words) {
-        None => Ok(Endpoint::from_words(words)),
-        Some(error) => Err(error),
-    }
-}
-
-/// Gives the error, if it is one; a value so small that it comes back in a register.
-#[cold]
-#[inline(never)]
-fn one_of_again(
-    reader: &Reader<'_>,
-    handle: Handle,
-    choose: impl FnMut(&Set<'_>) -> Result<Endpoint, WalkError>,
-    into: &mut [u64; 7],
-) -> Option<ResolveError> {
-    match from_set(reader, handle, choose) {
-        Ok(endpoint) => {
-            *into = endpoint.to_words();
-            None
-        }
-        Err(error) => Some(error),
-    }
-}
-
 #[inline]
 fn accepted<T>(found: Result<Option<T>, ResolveError>) -> Result<T, PickError> {
     found?.ok_or(PickError::NoneAccepted)
 }
 
-/// Where the table of the set lies that a picker saw last.
-#[derive(Clone, Debug, Default)]
-struct TableAt {
-    /// [`mark_of`] the set; 0 for none.
-    of: u64,
-    places: Places,
+/// The set that a picker saw last: while the head's `seq` has not moved it is the one that stands, and one load says so.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// No handle where nothing was seen.
+    handle: Handle,
+    seq: u64,
+    place: SetPlace,
+    /// The table that the picker goes by, if it goes by one.
+    table: Places,
+    /// Where a picker that takes each in turn goes on.
+    next: usize,
 }
 
-impl TableAt {
-    const NONE: TableAt = TableAt { of: 0, places: Places { first: 0, length: 0 } };
+impl Default for Seen {
+    fn default() -> Self {
+        Seen::from(0)
+    }
+}
 
-    /// The endpoint at a place of the set's table: `which` table, and where in it, as a leaf and a place within that.
+impl Seen {
+    const fn from(next: usize) -> Self {
+        let (place, table) = (SetPlace::NONE, Places { first: 0, length: 0 });
+        Seen { handle: Handle::from_bits(0), seq: 0, place, table, next }
+    }
+
+    /// Makes one choice from a service's set, from the table that it `wants`, where to go on, and what is `given`. Where
+    /// another set was published meanwhile, it is made again from that one; after 16 rounds in which that happened,
+    /// [`ResolveError::Busy`].
+    ///
+    /// The first round has neither a loop around it nor an answer that goes through memory, and `choose` should capture
+    /// nothing, as it would have to be in memory too.
     #[inline(always)]
     fn pick(
         &mut self,
         reader: &Reader<'_>,
         handle: Handle,
-        which: impl Fn(Index) -> Places,
-        mut at: impl FnMut(Places) -> (usize, usize),
+        wants: Option<fn(Index) -> Places>,
+        given: u64,
+        mut choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
     ) -> Result<Endpoint, PickError> {
-        if let Some(set) = reader.set_at_once(handle)
-            && mark_of(&set, handle) == self.of
-            && let Ok(endpoint) = endpoint_at(&set, at(self.places))
+        if self.handle == handle
+            && reader.is_at(handle, self.seq)
+            && let Ok(chosen) = choose(&reader.set_at(self.place), self.table, &mut self.next, given)
         {
-            return Ok(endpoint);
+            return Ok(chosen);
         }
         cold_path();
         let mut words = [0; 7];
-        match self.pick_again(reader, handle, which, at, &mut words) {
+        match self.pick_again(reader, handle, wants, given, choose, &mut words) {
             None => Ok(Endpoint::from_words(words)),
             Some(error) => Err(error),
         }
     }
 
-    /// Gives the error, as [`one_of_again`].
+    /// As [`Seen::pick`] without a table.
+    #[inline(always)]
+    fn pick_plain(
+        &mut self,
+        reader: &Reader<'_>,
+        handle: Handle,
+        given: u64,
+        mut choose: impl FnMut(&Set<'_>, &mut usize, u64) -> Result<Endpoint, WalkError>,
+    ) -> Result<Endpoint, ResolveError> {
+        let picked =
+            self.pick(reader, handle, None, given, move |set, _, next, given| choose(set, next, given));
+        picked.map_err(|error| match error {
+            PickError::Resolve(error) => error,
+            // Nothing is wanted and nothing is asked.
+            PickError::NoTable | PickError::NoneAccepted => ResolveError::Busy,
+        })
+    }
+
+    /// Gives the error, if it is one; a value so small that it comes back in a register.
     #[cold]
     #[inline(never)]
     fn pick_again(
         &mut self,
         reader: &Reader<'_>,
         handle: Handle,
-        which: impl Fn(Index) -> Places,
-        mut at: impl FnMut(Places) -> (usize, usize),
+        wants: Option<fn(Index) -> Places>,
+        given: u64,
+        mut choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
         into: &mut [u64; 7],
     ) -> Option<PickError> {
+        self.handle = Handle::from_bits(0);
         for _ in 0..ROUNDS {
-            let set = match reader.set(handle) {
-                Ok(set) => set,
+            let (place, seq) = match reader.place(handle) {
+                Ok(read) => read,
                 Err(error) => return Some(error.into()),
             };
-            let Ok(index) = set.index() else { continue };
-            self.places = which(index);
-            self.of = mark_of(&set, handle);
-            if self.places.length == 0 {
-                // The first round must not look for a table that is not there.
-                self.of = TableAt::NONE.of;
-                return Some(PickError::NoTable);
-            }
-            if let Ok(endpoint) = endpoint_at(&set, at(self.places)) {
-                *into = endpoint.to_words();
+            let set = reader.set_at(place);
+            let table = match wants {
+                None => Places::default(),
+                Some(which) => match set.index().map(which) {
+                    Ok(table) if table.length > 0 => table,
+                    Ok(_) => return Some(PickError::NoTable),
+                    Err(WalkError::Changed) => continue,
+                },
+            };
+            if let Ok(chosen) = choose(&set, table, &mut self.next, given) {
+                // An odd `seq` is as good: the set is the shadow's for as long as it stands.
+                (self.handle, self.seq, self.place, self.table) = (handle, seq, place, table);
+                *into = chosen.to_words();
                 return None;
             }
         }
@@ -208,16 +212,9 @@ impl TableAt {
     }
 }
 
-/// Tells sets apart, those of other services and of other tables too: the generation, and by whom it was found. Never 0, as
-/// no handle's incarnation is.
-#[inline(always)]
-fn mark_of(set: &Set<'_>, handle: Handle) -> u64 {
-    set.generation().rotate_left(32) ^ handle.to_bits()
-}
-
 /// The endpoint that a place of a table leads to.
 #[inline(always)]
-fn endpoint_at(set: &Set<'_>, (leaf, place): (usize, usize)) -> Result<Endpoint, WalkError> {
+fn endpoint_at(set: &Set<'_>, leaf: usize, place: usize) -> Result<Endpoint, WalkError> {
     let word = set.word(leaf, place / 4)?;
     set.at(place_in(word, place))
 }

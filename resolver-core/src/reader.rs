@@ -13,8 +13,8 @@ use crate::handle::Handle;
 use crate::layout::{epoch, pulse};
 use crate::memory::Line;
 use crate::name::Name;
-use crate::record::{Address, Resolved, Take, Words, head};
-use crate::set::Set;
+use crate::record::{Address, Place, Resolved, Take, Words, head};
+use crate::set::{Set, SetPlace};
 use crate::state::State;
 use crate::table::View;
 
@@ -136,7 +136,7 @@ impl<'m> Reader<'m> {
     /// As [`Reader::resolve`].
     #[inline(always)]
     pub fn set(&self, handle: Handle) -> Result<Set<'m>, ResolveError> {
-        self.head(handle).map(|(place, _)| Set::new(*self, place))
+        self.place(handle).map(|(place, _)| self.set_at(place))
     }
 
     /// Whether a service still stands as it was resolved: one load. `false` may come a moment early, while the same is
@@ -145,7 +145,7 @@ impl<'m> Reader<'m> {
     #[inline(always)]
     pub fn is_current(&self, handle: Handle, resolved: &Resolved) -> bool {
         // `seq` of a line only grows, so a slot that was used again has another.
-        self.heads.get(handle.slot()).is_some_and(|line| cell::is_at(line, resolved.seq()))
+        self.is_at(handle, resolved.seq())
     }
 
     /// Moves with every publication, anywhere in the table: a cheap "did anything change?". One load. It is odd while
@@ -181,7 +181,13 @@ impl<'m> Reader<'m> {
         section: impl Fn(&Self) -> &'m [Line],
         handle: Handle,
     ) -> Result<(T, u64), ResolveError> {
-        if let Some(read) = self.known_at_once(section(self), handle) {
+        let first = |line: &Line| {
+            let third = line.at(head::INCARNATION);
+            handle.means(third).then(|| T::take(third, line))
+        };
+        if let Some(line) = section(self).get(handle.slot())
+            && let Some(read) = cell::read_line(line, first)
+        {
             return Ok(read);
         }
         cold_path();
@@ -200,25 +206,21 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// The first round alone: `None` for whatever it does not settle.
+    /// Whether a service's head is still at this `seq`.
     #[inline(always)]
-    fn known_at_once<T: Take>(&self, section: &[Line], handle: Handle) -> Option<(T, u64)> {
-        cell::read_line(section.get(handle.slot())?, |line| {
-            let third = line.at(head::INCARNATION);
-            handle.means(third).then(|| T::take(third, line))
-        })
+    pub(crate) fn is_at(&self, handle: Handle, seq: u64) -> bool {
+        self.heads.get(handle.slot()).is_some_and(|line| cell::is_at(line, seq))
     }
 
-    /// The service's set, if the first round settles it.
+    /// Where a service's set is, and the head's `seq`.
     #[inline(always)]
-    pub(crate) fn set_at_once(&self, handle: Handle) -> Option<Set<'m>> {
-        self.known_at_once(self.heads, handle).map(|(place, _)| Set::new(*self, place))
+    pub(crate) fn place(&self, handle: Handle) -> Result<(SetPlace, u64), ResolveError> {
+        self.head(handle).map(|(place, seq): (Place, _)| (place.into(), seq))
     }
 
-    /// A leaf by number. One that the table does not have is as good as one that changed.
     #[inline(always)]
-    pub(crate) fn leaf(&self, index: usize) -> Option<&'m Line> {
-        self.view.leaves.get(index)
+    pub(crate) fn set_at(&self, place: SetPlace) -> Set<'m> {
+        Set::new(self.view.leaves, place)
     }
 
     /// What is to be taken of a head, and its `seq`.

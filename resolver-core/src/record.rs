@@ -160,7 +160,7 @@ impl Take for u64 {
 }
 
 /// Where a set is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) generation: u64,
     /// See [`head::place`].

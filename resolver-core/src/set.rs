@@ -2,19 +2,38 @@
 
 use crate::error::WalkError;
 use crate::leaf;
+use crate::memory::Line;
 use crate::publication::PLACES;
-use crate::reader::Reader;
 use crate::record::{Endpoint, Place, head};
 
 /// One publication's endpoints, read as they are asked for. When another set is published meanwhile, the walk says so
 /// ([`WalkError::Changed`]) at the latest when its leaves are used again, and never mixes the two.
 #[derive(Clone, Copy)]
 pub struct Set<'m> {
-    reader: Reader<'m>,
+    leaves: &'m [Line],
+    place: SetPlace,
+}
+
+/// Where a set lies, as its head says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SetPlace {
     first: usize,
     length: usize,
     generation: u64,
     indexed: bool,
+}
+
+impl SetPlace {
+    pub(crate) const NONE: SetPlace = SetPlace { first: 0, length: 0, generation: 0, indexed: false };
+}
+
+impl From<Place> for SetPlace {
+    #[inline(always)]
+    fn from(head: Place) -> Self {
+        let (first, length) = head::place(head.word);
+        let (first, length) = (first as usize, usize::from(length));
+        SetPlace { first, length, generation: head.generation, indexed: head::is_indexed(head.word) }
+    }
 }
 
 /// Where a table of a set lies, in leaves of the whole table, and how long it is.
@@ -37,33 +56,26 @@ pub(crate) struct Index {
 
 impl<'m> Set<'m> {
     #[inline(always)]
-    pub(crate) fn new(reader: Reader<'m>, place: Place) -> Self {
-        let (first, length) = head::place(place.word);
-        Set {
-            reader,
-            first: first as usize,
-            length: usize::from(length),
-            generation: place.generation,
-            indexed: head::is_indexed(place.word),
-        }
+    pub(crate) fn new(leaves: &'m [Line], place: SetPlace) -> Self {
+        Set { leaves, place }
     }
 
     /// Active endpoints; at least 1.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.length
+        self.place.length
     }
 
     /// Never true of a set that a table gave: an empty service is an error of its own.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.place.length == 0
     }
 
     /// The publication that the set is from.
     #[inline(always)]
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.place.generation
     }
 
     /// Active endpoints and reserves.
@@ -78,9 +90,9 @@ impl<'m> Set<'m> {
     /// The endpoint at a place below [`Set::len`].
     #[inline(always)]
     pub(crate) fn at(&self, place: usize) -> Result<Endpoint, WalkError> {
-        let leaf = self.reader.leaf(self.first.wrapping_add(place)).ok_or(WalkError::Changed)?;
-        let words = leaf::read(leaf, self.generation).ok_or(WalkError::Changed)?;
-        Ok(Endpoint::from_leaf(words, self.generation))
+        let leaf = self.leaves.get(self.place.first.wrapping_add(place)).ok_or(WalkError::Changed)?;
+        let words = leaf::read(leaf, self.place.generation).ok_or(WalkError::Changed)?;
+        Ok(Endpoint::from_leaf(words, self.place.generation))
     }
 
     /// The endpoint at a place, the primary at 0; `None` beyond the last active one.
@@ -90,7 +102,7 @@ impl<'m> Set<'m> {
     /// [`WalkError`] where the set is no longer the published one, and its leaves were used again.
     #[inline(always)]
     pub fn get(&self, place: usize) -> Option<Result<Endpoint, WalkError>> {
-        if place >= self.length {
+        if place >= self.place.length {
             return None;
         }
         Some(self.at(place))
@@ -104,7 +116,9 @@ impl<'m> Set<'m> {
     pub fn reserve(&self, place: usize) -> Option<Result<Endpoint, WalkError>> {
         match self.all() {
             // The index lies between them.
-            Ok(all) if place < all.saturating_sub(self.length) => Some(self.at(self.length + 1 + place)),
+            Ok(all) if place < all.saturating_sub(self.place.length) => {
+                Some(self.at(self.place.length + 1 + place))
+            }
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         }
@@ -113,32 +127,34 @@ impl<'m> Set<'m> {
     /// A word of a leaf of this set's tables.
     #[inline(always)]
     pub(crate) fn word(&self, leaf: usize, index: usize) -> Result<u64, WalkError> {
-        let leaf = self.reader.leaf(leaf).ok_or(WalkError::Changed)?;
-        leaf::read_word(leaf, index, self.generation).ok_or(WalkError::Changed)
+        let leaf = self.leaves.get(leaf).ok_or(WalkError::Changed)?;
+        leaf::read_word(leaf, index, self.place.generation).ok_or(WalkError::Changed)
     }
 
     /// What the set has beside its active endpoints.
     pub(crate) fn index(&self) -> Result<Index, WalkError> {
-        if !self.indexed {
-            return Ok(Index { all: self.length, ..Index::default() });
+        if !self.place.indexed {
+            return Ok(Index { all: self.place.length, ..Index::default() });
         }
-        let leaf = self.reader.leaf(self.first.wrapping_add(self.length)).ok_or(WalkError::Changed)?;
-        let [all, keys, steps] = leaf::read(leaf, self.generation).ok_or(WalkError::Changed)?;
+        let leaf =
+            self.leaves.get(self.place.first.wrapping_add(self.place.length)).ok_or(WalkError::Changed)?;
+        let [all, keys, steps] = leaf::read(leaf, self.place.generation).ok_or(WalkError::Changed)?;
         let places = |word: u64| Places {
-            first: self.first.wrapping_add(word as u32 as usize),
+            first: self.place.first.wrapping_add(word as u32 as usize),
             length: (word >> 32) as usize,
         };
         Ok(Index { all: all as usize, keys: places(keys), steps: places(steps) })
     }
 
     pub(crate) fn first(&self) -> usize {
-        self.first
+        self.place.first
     }
 
     /// Leaves of the set, its tables included.
     pub(crate) fn leaves(&self) -> usize {
-        let Ok(index) = self.index() else { return self.length };
-        let end = |places: Places, length: usize| places.first.wrapping_sub(self.first).wrapping_add(length);
+        let Ok(index) = self.index() else { return self.place.length };
+        let end =
+            |places: Places, length: usize| places.first.wrapping_sub(self.place.first).wrapping_add(length);
         let keys = end(index.keys, index.keys.length);
         keys.max(end(index.steps, index.steps.length.div_ceil(PLACES))).max(index.all)
     }

@@ -210,7 +210,8 @@ impl<'m> Table<'m> {
 #[derive(Clone, Copy)]
 pub(crate) struct View<'m> {
     pub(crate) plan: Plan,
-    pub(crate) header: &'m [Line],
+    /// Of a fixed length, so that no panic is compiled into a look at one of its words.
+    pub(crate) header: &'m [Line; layout::HEADER_LINES],
     pub(crate) cells: &'m [Line],
     pub(crate) shadows: &'m [Line],
     pub(crate) leaves: &'m [Line],
@@ -226,7 +227,7 @@ impl<'m> View<'m> {
     pub(crate) fn new(lines: &'m [Line], plan: Plan) -> Self {
         View {
             plan,
-            header: &lines[..layout::HEADER_LINES],
+            header: lines.first_chunk().expect("a plan begins with the header"),
             cells: &lines[plan.lines()..plan.shadows()],
             shadows: &lines[plan.shadows()..plan.directory()],
             directory: Directory::of(lines, &plan),

@@ -5,6 +5,7 @@
 use crate::cell;
 use crate::layout::{count, epoch};
 use crate::record::{Words, head};
+use crate::slots::Slots;
 use crate::state::State;
 use crate::sync::{self, Site};
 use crate::table::View;
@@ -71,6 +72,9 @@ impl<'m> Writer<'m> {
                 self.drop_slot(slot, head::incarnation(&words));
             }
         }
+        let is_free = |slot| Writer::is_free(&view, slot);
+        self.services = Slots::among(0..view.plan.services, self.links, is_free);
+        self.settings = Slots::among(view.plan.first_setting()..view.plan.cells(), self.links, is_free);
     }
 }
 

@@ -1,7 +1,5 @@
 //! The one writer of a table.
 
-use core::ops::Range;
-
 use crate::batch::{Batch, NONE};
 use crate::cell;
 use crate::error::{AddError, PublishError};
@@ -13,6 +11,7 @@ use crate::publication::Publication;
 use crate::reader::Reader;
 use crate::record::{Endpoint, Head, Words, head};
 use crate::room::{Notes, Room};
+use crate::slots::Slots;
 use crate::source::SourceBeat;
 use crate::state::{Reason, State};
 use crate::table::View;
@@ -58,10 +57,8 @@ pub struct Writer<'m> {
     pub(crate) links: Notes<'m>,
     /// The slot that was staged last, and from there by the links; [`NONE`] where nothing is staged.
     pub(crate) staged: u32,
-    /// Where the search for a free slot goes on.
-    next_slot: usize,
-    /// The slot that was given back last.
-    freed: Option<usize>,
+    pub(crate) services: Slots,
+    pub(crate) settings: Slots,
 }
 
 impl<'m> Writer<'m> {
@@ -69,7 +66,9 @@ impl<'m> Writer<'m> {
     pub(crate) fn new(view: View<'m>) -> Self {
         let notes = Notes::new(view.notes, view.plan.cells());
         let room = Room::new(view.plan.leaves, view.bitmap, notes);
-        Writer { view, room, links: Notes::new(view.notes, 0), staged: NONE, next_slot: 0, freed: None }
+        let services = Slots::new(0..view.plan.services);
+        let settings = Slots::new(view.plan.first_setting()..view.plan.cells());
+        Writer { view, room, links: Notes::new(view.notes, 0), staged: NONE, services, settings }
     }
 
     /// A reader of the same table.
@@ -102,7 +101,7 @@ impl<'m> Writer<'m> {
         if let Some(handle) = self.view.directory.find(&name) {
             return Ok(handle);
         }
-        let slot = self.free_slot(0..self.view.plan.services).ok_or(AddError::Services)?;
+        let slot = self.services.take(self.links).ok_or(AddError::Services)?;
         let incarnation = self.next_incarnation();
         let handle = Handle::new(slot as u32, incarnation);
         let words = self.vacant_head(State::Never, incarnation);
@@ -262,25 +261,15 @@ impl<'m> Writer<'m> {
     pub(crate) fn drop_slot(&mut self, slot: usize, incarnation: u32) {
         let words = self.vacant_head(State::Removed, incarnation);
         self.restate(slot, &words);
-        self.freed = Some(slot);
+        let slots = if slot < self.view.plan.services { &mut self.services } else { &mut self.settings };
+        slots.give(slot, self.links);
     }
 
-    /// A slot among these that is nobody's: the one that was given back last, else the next one that is free.
-    pub(crate) fn free_slot(&mut self, slots: Range<usize>) -> Option<usize> {
-        let is_free = |slot: usize| {
-            let words: Words = cell::landed(&self.view.cells[slot]);
-            let removed = head::standing_of(&words).0 == State::Removed;
-            cell::is_vacant(&self.view.cells[slot]) && (head::incarnation(&words) == 0 || removed)
-        };
-        let again = self.freed.filter(|slot| slots.contains(slot) && is_free(*slot));
-        let next = self.next_slot.clamp(slots.start, slots.end);
-        let found =
-            again.or_else(|| (next..slots.end).chain(slots.start..next).find(|slot| is_free(*slot)))?;
-        if again.is_none() {
-            self.next_slot = found + 1;
-        }
-        self.freed = None;
-        Some(found)
+    /// Whether a slot is nobody's, by its cell.
+    pub(crate) fn is_free(view: &View<'_>, slot: usize) -> bool {
+        let words: Words = cell::landed(&view.cells[slot]);
+        let removed = head::standing_of(&words).0 == State::Removed;
+        cell::is_vacant(&view.cells[slot]) && (head::incarnation(&words) == 0 || removed)
     }
 
     pub(crate) fn next_incarnation(&self) -> u32 {

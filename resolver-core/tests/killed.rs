@@ -45,6 +45,8 @@ fn writer_process() {
     let mut owned = OwnedSegment::acquire(Path::new(&path), &CAPACITY).expect("its predecessor is dead");
     let mut writer = owned.writer().expect("it is whole");
     let mut n = newest(&writer.reader()).unwrap_or(0);
+    // Before it says so: the reader looks for them from then on, however soon this process is killed.
+    let _ = NAMES.map(|name| writer.add(name).expect("there is room"));
     eprint!("+");
     loop {
         n += 1;

@@ -186,7 +186,7 @@ fn a_large_table_is_loaded_and_used_again() {
     // SAFETY: the first writer is not used again.
     let taken = timed("taken over", 1, || unsafe { Table::take_over(&memory) });
     let writer = taken.expect("it can be taken over");
-    assert_eq!(writer.usage().endpoint_cells, capacity.endpoints as usize);
+    assert_eq!(writer.usage().leaves, capacity.endpoints as usize);
     ask(&reader, &numbers, &handles);
 }
 

@@ -3,11 +3,13 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use resolver_core::pick::{PowerOfTwo, Random, Rendezvous, RoundRobin, Weighted};
-use resolver_core::{CachedHandle, Handle, Liveness, Name, Reader, ResolveError};
+use resolver_core::pick::{
+    Failover, Maglev, PowerOfTwo, Random, Rendezvous, RoundRobin, Smooth, Weighted, tagged,
+};
+use resolver_core::{CachedHandle, Handle, Liveness, Name, Reader, ResolveError, Setting};
 
 /// How many answers [`HotPath::ask`] can give: one of each form, and the walk.
-pub const FORMS: usize = 14;
+pub const FORMS: usize = 19;
 
 /// A thread's own state of every form: cursors, copies, random numbers.
 pub struct HotPath<'m> {
@@ -19,12 +21,17 @@ pub struct HotPath<'m> {
     random: Random,
     weighted: Weighted,
     two: PowerOfTwo,
+    smooth: Smooth,
+    maglev: Maglev,
+    failover: Failover,
+    setting: Setting<i64>,
     asked: u64,
+    epoch: u64,
 }
 
 impl<'m> HotPath<'m> {
-    /// For one service.
-    pub fn new(reader: Reader<'m>, handle: Handle) -> Self {
+    /// For one service, published with a smooth order and a key table, and a setting with a value.
+    pub fn new(reader: Reader<'m>, handle: Handle, setting: Setting<i64>) -> Self {
         HotPath {
             reader,
             handle,
@@ -34,7 +41,12 @@ impl<'m> HotPath<'m> {
             random: Random::new(1),
             weighted: Weighted::new(2),
             two: PowerOfTwo::new(3),
+            smooth: Smooth::new(),
+            maglev: Maglev::new(),
+            failover: Failover::new(),
+            setting,
             asked: 0,
+            epoch: 0,
         }
     }
 
@@ -49,6 +61,13 @@ impl<'m> HotPath<'m> {
         let found = reader.find(&Name::new(black_box(name)));
         let mut both = [Err(ResolveError::Busy); 2];
         let _ = black_box(reader.together(&[handle; 2], &mut both));
+        let since = self.epoch;
+        self.epoch = reader.changes_since(since, |changed| {
+            black_box(changed);
+        });
+        let resolved = reader.resolve(handle);
+        let _ =
+            black_box((reader.warm(handle), resolved.map(|resolved| reader.is_current(handle, &resolved))));
         let walk = reader.set(handle).map_or(0, |set| set.into_iter().flatten().count());
         let _ =
             black_box((reader.epoch(), reader.pulse(), reader.generation(handle), reader.standing(handle)));
@@ -66,9 +85,14 @@ impl<'m> HotPath<'m> {
             black_box(self.weighted.pick(reader, handle)).is_ok(),
             black_box(self.two.pick(reader, handle, |endpoint| endpoint.id())).is_ok(),
             black_box(Rendezvous::pick(reader, handle, self.asked)).is_ok(),
+            black_box(self.smooth.pick(reader, handle)).is_ok(),
+            black_box(self.maglev.pick(reader, handle, self.asked)).is_ok(),
+            black_box(self.failover.pick(reader, handle)).is_ok(),
+            black_box(self.round.pick_where(reader, handle, tagged(0))).is_ok(),
+            black_box(reader.get(self.setting)).is_ok(),
             black_box(reader.source(0)).is_some(),
         ];
-        const { assert!(FORMS == 14) };
+        const { assert!(FORMS == 19) };
         answers.into_iter().filter(|answered| *answered).count()
     }
 }

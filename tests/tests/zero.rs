@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use resolver_core::{
-    Capacity, Endpoint, Handle, Name, OwnedSegment, Reason, Segment, SourceBeat, Standing, State, Writer,
+    Capacity, Endpoint, Handle, Name, OwnedSegment, Publication, Reason, Segment, SourceBeat, Standing,
+    State, Writer,
 };
 use resolver_tests::hot::{FORMS, HotPath};
 
@@ -20,13 +21,19 @@ fn endpoints(count: u16) -> Vec<Endpoint> {
     (0..count).map(endpoint).collect()
 }
 
+/// With both tables, so that every picker finds its own.
+fn publish(writer: &mut Writer<'_>, handle: Handle, set: &[Endpoint]) {
+    let publication = Publication { smooth: true, maglev: 800, ..Publication::new(set, Standing::FRESH) };
+    writer.publish_as(handle, &publication).expect("there is room");
+}
+
 /// Publishes without pause until told to stop.
 fn churn(writer: &mut Writer<'_>, handle: Handle, stop: &AtomicBool) -> u64 {
     let sets = [endpoints(3), endpoints(8)];
     let mut publications = 0;
     while !stop.load(Ordering::Relaxed) {
         for set in &sets {
-            writer.publish(handle, set, Standing::FRESH, b"").expect("there is room");
+            publish(writer, handle, set);
             publications += 1;
         }
         // And what else a publisher does to a service: its standing changes, its source beats, another one comes and goes.
@@ -54,10 +61,13 @@ impl Drop for Stop<'_> {
 fn under_churn<T>(read: impl FnOnce(&std::path::Path) -> T) -> (T, u64) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("main.seg");
-    let mut segment = OwnedSegment::acquire(&path, &Capacity::SMALL).expect("the segment");
+    let mut segment =
+        OwnedSegment::acquire(&path, &Capacity { endpoints: 1024, ..Capacity::SMALL }).expect("the segment");
     let mut writer = segment.writer().expect("the writer");
     let handle = writer.add("oms").expect("there is room");
-    writer.publish(handle, &endpoints(3), Standing::FRESH, b"").expect("there is room");
+    publish(&mut writer, handle, &endpoints(3));
+    let limit = writer.add_setting::<i64>("max-position").expect("there is room");
+    writer.set(limit, 1_000_000, Standing::FRESH).expect("it was added");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let publisher = scope.spawn(|| churn(&mut writer, handle, &stop));
@@ -72,7 +82,8 @@ fn under_churn<T>(read: impl FnOnce(&std::path::Path) -> T) -> (T, u64) {
 fn everything(segment: &Segment) -> usize {
     let reader = segment.reader();
     let oms = reader.find(&Name::new("oms")).expect("it is published");
-    let mut hot = HotPath::new(reader, oms);
+    let limit = reader.setting("max-position").expect("it is published");
+    let mut hot = HotPath::new(reader, oms, limit);
     (0..ROUNDS).map(|_| hot.ask("oms")).sum()
 }
 

@@ -114,24 +114,22 @@ fn changes_are_told(small: &Small, asks: usize) {
     }
 }
 
-fn changes_of_two_batches() {
+fn changes_of_a_batch() {
     let small = Small::new();
     let follower = {
         let small = small.clone();
         thread::spawn(move || changes_are_told(&small, 2))
     };
     small.publish(1, WHOLE);
-    small.publish(2, WHOLE);
     follower.join().expect("the reader does not panic");
     changes_are_told(&small, 1);
 }
 
 #[test]
 fn loom_batch_changes_are_told() {
-    explore("changes of 2 batches of 2 cells, asked for twice", 2, changes_of_two_batches);
-    for site in [Site::EpochEven, Site::AfterEpoch] {
-        must_catch(site, "changes of 2 batches of 2 cells", 2, changes_of_two_batches);
-    }
+    explore("changes of a batch of 2 cells, asked for twice", 2, changes_of_a_batch);
+    // Of the writer's orderings before the even epoch there are several, each enough alone.
+    must_catch(Site::AfterEpoch, "changes of a batch of 2 cells", 2, changes_of_a_batch);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::cell;
 use crate::directory::Directory;
 use crate::error::ResolveError;
 use crate::handle::Handle;
-use crate::layout::{Capacity, Plan};
+use crate::layout::{Capacity, HEADER_LINES, Plan};
 use crate::memory::Line;
 use crate::reader::Reader;
 use crate::record::Endpoint;
@@ -23,7 +23,7 @@ use crate::writer::{Standing, Writer};
 /// The sections of a table with one service and no source, cut down to what the model touches: loom makes every word
 /// anew in each execution.
 struct Memory {
-    header: Vec<Line>,
+    header: [Line; HEADER_LINES],
     cells: Vec<Line>,
     shadows: Vec<Line>,
     leaves: Vec<Line>,
@@ -40,7 +40,7 @@ impl Memory {
     fn new() -> Arc<Self> {
         let lines = |count: usize| (0..count).map(|_| Line::new()).collect::<Vec<_>>();
         let memory = Memory {
-            header: lines(4),
+            header: core::array::from_fn(|_| Line::new()),
             cells: lines(1),
             shadows: lines(1),
             leaves: lines(LEAVES),
@@ -85,49 +85,64 @@ fn publish(writer: &mut Writer<'_>, handle: Handle, port: u16) {
     writer.publish(handle, &[endpoint], Standing::FRESH, b"").expect("there is room");
 }
 
-/// Where the thread starts that looks: the two halves of what happens to a slot. In one model they are too many
-/// interleavings; that no read mixes three publications is the cell's own model.
-#[derive(Clone, Copy, PartialEq)]
-enum Half {
-    /// Before the removal; the model ends when the slot is another's, with nothing published.
+/// What happens while the thread looks. All of it in one model are too many interleavings; that no read mixes three
+/// publications is the cell's own model.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Part {
+    /// The service is removed.
     Removal,
-    /// After the removal; the model ends when the other service has a set.
-    Reuse,
+    /// Another one enters its slot.
+    Entry,
+    /// The other one gets a set.
+    Publication,
 }
 
 /// What a thread sees that resolves the handle of a service that goes, while another takes its slot.
-fn over_removal(half: Half, look: impl Fn(View<'_>, Handle) + Send + 'static) {
+fn over_removal(part: Part, look: impl Fn(View<'_>, Handle) + Send + 'static) {
     let memory = Memory::new();
     let mut writer = memory.writer();
     let oms = writer.add("oms").expect("there is room");
     publish(&mut writer, oms, 1);
-    if half == Half::Reuse {
-        assert!(writer.remove("oms"));
-    }
-    let router = {
+    let router = || {
         let memory = memory.clone();
         thread::spawn(move || look(memory.view(), oms))
     };
-    if half == Half::Removal {
-        assert!(writer.remove("oms"));
-    }
-    let risk = writer.add("risk").expect("the slot is free");
-    assert_eq!(risk.slot(), oms.slot(), "the model shows something only if the slot is used again");
-    if half == Half::Reuse {
-        publish(&mut writer, risk, 2);
-    }
+    let enter = |writer: &mut Writer<'_>| {
+        let risk = writer.add("risk").expect("the slot is free");
+        assert_eq!(risk.slot(), oms.slot(), "the model shows something only if the slot is used again");
+        risk
+    };
+    let router = match part {
+        Part::Removal => {
+            let router = router();
+            assert!(writer.remove("oms"));
+            router
+        }
+        Part::Entry => {
+            assert!(writer.remove("oms"));
+            let router = router();
+            let risk = enter(&mut writer);
+            assert_eq!(writer.reader().resolve_address(risk), Err(ResolveError::Never));
+            router
+        }
+        Part::Publication => {
+            assert!(writer.remove("oms"));
+            let risk = enter(&mut writer);
+            let router = router();
+            publish(&mut writer, risk, 2);
+            assert_eq!(writer.reader().resolve_address(risk).map(|address| address.port()), Ok(2));
+            router
+        }
+    };
     router.join().expect("the reader does not panic");
-    let reader = writer.reader();
-    assert_eq!(reader.resolve_address(oms), Err(ResolveError::Gone));
-    let risk = reader.resolve_address(risk).map(|address| address.port());
-    assert_eq!(risk, if half == Half::Reuse { Ok(2) } else { Err(ResolveError::Never) });
-    assert_eq!(reader.service("oms"), None);
+    assert_eq!(writer.reader().resolve_address(oms), Err(ResolveError::Gone));
+    assert_eq!(writer.reader().service("oms"), None);
 }
 
 #[test]
 fn loom_table_handle_is_gone_once_removed() {
     explore("handle over its removal", BOUND, || {
-        over_removal(Half::Removal, |view, oms| match Reader::new(view).resolve_address(oms) {
+        over_removal(Part::Removal, |view, oms| match Reader::new(view).resolve_address(oms) {
             Ok(address) => assert_eq!(address.port(), 1),
             Err(error) => assert!(matches!(error, ResolveError::Gone | ResolveError::Busy), "{error:?}"),
         });
@@ -136,18 +151,23 @@ fn loom_table_handle_is_gone_once_removed() {
 
 #[test]
 fn loom_table_handle_is_never_anothers() {
-    explore("handle while its slot is used again", BOUND, || {
-        over_removal(Half::Reuse, |view, oms| {
-            let resolved = Reader::new(view).resolve_address(oms);
-            assert!(matches!(resolved, Err(ResolveError::Gone | ResolveError::Busy)), "{resolved:?}");
+    for (part, name) in [
+        (Part::Entry, "handle while another enters its slot"),
+        (Part::Publication, "handle while another in its slot is published"),
+    ] {
+        explore(name, BOUND, move || {
+            over_removal(part, |view, oms| {
+                let resolved = Reader::new(view).resolve_address(oms);
+                assert!(matches!(resolved, Err(ResolveError::Gone | ResolveError::Busy)), "{resolved:?}");
+            });
         });
-    });
+    }
 }
 
 #[test]
 fn loom_table_handle_needs_its_incarnation() {
     must_fail("handle while its slot is used again, incarnation not compared", BOUND, || {
-        over_removal(Half::Reuse, |view, oms| {
+        over_removal(Part::Publication, |view, oms| {
             let read = cell::read::<3>(&view.cells[oms.slot()], &view.shadows[oms.slot()]);
             assert!(read.is_err(), "another service's endpoint");
         });

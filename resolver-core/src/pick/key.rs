@@ -1,6 +1,6 @@
 //! The same endpoint for the same key.
 
-use super::{PickError, TableAt, accepted, from_set};
+use super::{PickError, Seen, accepted, endpoint_at, from_set};
 use crate::error::{ResolveError, WalkError};
 use crate::handle::Handle;
 use crate::maglev;
@@ -30,13 +30,13 @@ use crate::set::Set;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Maglev {
-    table: TableAt,
+    seen: Seen,
 }
 
 impl Maglev {
     /// Knows no table yet.
     pub const fn new() -> Self {
-        Maglev { table: TableAt::NONE }
+        Maglev { seen: Seen::from(0) }
     }
 
     /// The endpoint of this key: a number, or the hash of a text.
@@ -50,16 +50,11 @@ impl Maglev {
     /// [`PickError::NoTable`] where the set was published without a key table; else as [`Reader::resolve`].
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle, key: u64) -> Result<Endpoint, PickError> {
-        self.table.pick(
-            reader,
-            handle,
-            |index| index.keys,
-            |table| {
-                let hash = maglev::hash(key);
-                let place = maglev::below(PLACES, hash >> 32);
-                (table.first + maglev::below(table.length, hash), place)
-            },
-        )
+        self.seen.pick(reader, handle, Some(|index| index.keys), key, |set, table, _, key| {
+            let hash = maglev::hash(key);
+            let leaf = table.first + maglev::below(table.length, hash);
+            endpoint_at(set, leaf, maglev::below(PLACES, hash >> 32))
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Any one, and the less loaded of any two.
 
-use super::{PickError, accepted, from_set, one_of};
+use super::{PickError, Seen, accepted, from_set};
 use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::reader::Reader;
@@ -38,12 +38,13 @@ fn below(length: usize, bits: u64) -> usize {
 #[derive(Clone, Debug)]
 pub struct Random {
     draws: Draws,
+    seen: Seen,
 }
 
 impl Random {
     /// The same seed draws the same sequence: give each thread its own.
     pub const fn new(seed: u64) -> Self {
-        Random { draws: Draws::new(seed) }
+        Random { draws: Draws::new(seed), seen: Seen::from(0) }
     }
 
     /// Any endpoint.
@@ -58,7 +59,7 @@ impl Random {
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
         let bits = self.draws.next();
-        one_of(reader, handle, |set| set.at(below(set.len(), bits)))
+        self.seen.pick_plain(reader, handle, bits, |set, _, bits| set.at(below(set.len(), bits)))
     }
 
     /// Any endpoint that `accept` is true of, each as likely.
@@ -113,12 +114,13 @@ impl Random {
 #[derive(Clone, Debug)]
 pub struct Weighted {
     draws: Draws,
+    seen: Seen,
 }
 
 impl Weighted {
     /// The same seed draws the same sequence: give each thread its own.
     pub const fn new(seed: u64) -> Self {
-        Weighted { draws: Draws::new(seed) }
+        Weighted { draws: Draws::new(seed), seen: Seen::from(0) }
     }
 
     /// An endpoint by weight. One of weight 0 is picked only where every weight is 0.
@@ -133,7 +135,7 @@ impl Weighted {
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
         let bits = self.draws.next();
-        one_of(reader, handle, |set| {
+        self.seen.pick_plain(reader, handle, bits, |set, _, bits| {
             let drawn = set.at(below(set.len(), bits >> 32))?;
             if (bits as u32) < drawn.threshold() { Ok(drawn) } else { set.at(usize::from(drawn.alias())) }
         })
@@ -160,12 +162,13 @@ impl Weighted {
 #[derive(Clone, Debug)]
 pub struct PowerOfTwo {
     draws: Draws,
+    seen: Seen,
 }
 
 impl PowerOfTwo {
     /// The same seed draws the same sequence: give each thread its own.
     pub const fn new(seed: u64) -> Self {
-        PowerOfTwo { draws: Draws::new(seed) }
+        PowerOfTwo { draws: Draws::new(seed), seen: Seen::from(0) }
     }
 
     /// The one of two with the lower load, as `load` gives it; the first drawn where they are equal. A set of one is
@@ -186,7 +189,7 @@ impl PowerOfTwo {
         mut load: impl FnMut(&Endpoint) -> u64,
     ) -> Result<Endpoint, ResolveError> {
         let bits = self.draws.next();
-        one_of(reader, handle, |set| {
+        self.seen.pick_plain(reader, handle, bits, |set, _, bits| {
             let first = below(set.len(), bits);
             let one = set.at(first)?;
             if set.len() < 2 {

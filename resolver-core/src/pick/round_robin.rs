@@ -1,6 +1,6 @@
 //! Each in turn.
 
-use super::{PickError, TableAt, accepted, from_set, one_of};
+use super::{PickError, Seen, accepted, endpoint_at, from_set};
 use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::publication::PLACES;
@@ -27,18 +27,18 @@ use crate::set::Set;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RoundRobin {
-    next: usize,
+    seen: Seen,
 }
 
 impl RoundRobin {
     /// Begins at the primary.
     pub const fn new() -> Self {
-        RoundRobin { next: 0 }
+        RoundRobin::from(0)
     }
 
     /// Begins at this place: several threads that begin apart do not all go to the same endpoint at first.
     pub const fn from(place: usize) -> Self {
-        RoundRobin { next: place }
+        RoundRobin { seen: Seen::from(place) }
     }
 
     /// The next endpoint; the first one again after the last, and when the set has become shorter.
@@ -52,8 +52,7 @@ impl RoundRobin {
     /// As [`Reader::resolve`].
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, ResolveError> {
-        let next = &mut self.next;
-        one_of(reader, handle, |set| {
+        self.seen.pick_plain(reader, handle, 0, |set, next, _| {
             let place = if *next < set.len() { *next } else { 0 };
             let endpoint = set.at(place)?;
             *next = place + 1;
@@ -77,7 +76,7 @@ impl RoundRobin {
         handle: Handle,
         mut accept: impl FnMut(&Endpoint) -> bool,
     ) -> Result<Endpoint, PickError> {
-        let next = self.next;
+        let next = self.seen.next;
         let found = accepted(from_set(reader, handle, |set: &Set<'_>| {
             let from = if next < set.len() { next } else { 0 };
             for place in (from..set.len()).chain(0..from) {
@@ -89,7 +88,7 @@ impl RoundRobin {
             Ok(None)
         }));
         let (place, endpoint) = found?;
-        self.next = place + 1;
+        self.seen.next = place + 1;
         Ok(endpoint)
     }
 }
@@ -115,8 +114,7 @@ impl RoundRobin {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Smooth {
-    next: usize,
-    table: TableAt,
+    seen: Seen,
 }
 
 impl Smooth {
@@ -127,7 +125,7 @@ impl Smooth {
 
     /// Begins at this step: several threads that begin apart do not all go to the same endpoint at first.
     pub const fn from(step: usize) -> Self {
-        Smooth { next: step, table: TableAt::NONE }
+        Smooth { seen: Seen::from(step) }
     }
 
     /// The next endpoint. The order begins anew when another set is published whose order is shorter.
@@ -141,16 +139,11 @@ impl Smooth {
     /// [`PickError::NoTable`] where the set was published without an order; else as [`Reader::resolve`].
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, PickError> {
-        let next = &mut self.next;
-        self.table.pick(
-            reader,
-            handle,
-            |index| index.steps,
-            |table| {
-                let step = if *next < table.length { *next } else { 0 };
-                *next = step + 1;
-                (table.first + step / PLACES, step % PLACES)
-            },
-        )
+        self.seen.pick(reader, handle, Some(|index| index.steps), 0, |set, table, next, _| {
+            let step = if *next < table.length { *next } else { 0 };
+            let endpoint = endpoint_at(set, table.first + step / PLACES, step % PLACES)?;
+            *next = step + 1;
+            Ok(endpoint)
+        })
     }
 }

@@ -102,14 +102,12 @@ impl Writer<'_> {
                 _ => Ok(Setting::new(handle)),
             };
         }
-        let plan = self.view.plan;
-        let slot = self.free_slot(plan.first_setting()..plan.cells()).ok_or(AddError::Settings)?;
+        let slot = self.settings.take(self.links).ok_or(AddError::Settings)?;
         let incarnation = self.next_incarnation();
         let handle = Handle::new(slot as u32, incarnation);
-        let state = |state| vacant(T::KIND, state, Reason::None, incarnation);
-        self.restate(slot, &state(State::Never));
+        self.restate(slot, &vacant(T::KIND, State::Never, Reason::None, incarnation));
         if self.view.directory.insert(&name, handle, self.counts()).is_err() {
-            self.restate(slot, &state(State::Removed));
+            self.drop_slot(slot, incarnation);
             return Err(AddError::Names);
         }
         Ok(Setting::new(handle))

@@ -194,12 +194,12 @@ fn judge(seen: &Seen, deaths: &Deaths, publications: u64) {
 fn bare(line: &Line) -> (SocketAddr, u64, u64, u8) {
     let words = line.to_words();
     let [a, b, c, id, tags, _, place] = std::array::from_fn(|word| words[word + 1]);
-    let ip = if c >> 16 & 0xff == 4 {
+    let ip = if c >> 48 & 0xff == 4 {
         IpAddr::V4(Ipv4Addr::from_bits(a as u32))
     } else {
         IpAddr::V6(Ipv6Addr::from_bits(u128::from(a) << 64 | u128::from(b)))
     };
-    (SocketAddr::new(ip, c as u16), id, tags, (place >> 48) as u8)
+    (SocketAddr::new(ip, (c >> 32) as u16), id, tags, (place >> 32) as u8)
 }
 
 /// The control: the same records, the same check, and the line read without its sequence.

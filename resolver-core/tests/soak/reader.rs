@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use resolver_core::pick::{PowerOfTwo, Random, Rendezvous, RoundRobin, Weighted};
+use resolver_core::pick::{Maglev, PickError, PowerOfTwo, Random, Rendezvous, RoundRobin, Smooth, Weighted};
 use resolver_core::{
-    CachedHandle, Endpoint, FreshError, Handle, Liveness, Name, Reader, ResolveError, Resolved, WalkError,
+    Bytes, CachedHandle, Endpoint, FreshError, Handle, Liveness, Name, Reader, ResolveError, Resolved,
+    Setting, WalkError,
 };
 
 use crate::record::{self, SERVICES};
@@ -28,6 +29,11 @@ pub enum Form {
     Weighted,
     PowerOfTwo,
     Rendezvous,
+    Smooth,
+    Maglev,
+    /// A number and 48 bytes, of one batch with the group.
+    Number,
+    Value,
     /// A name that comes and goes, and a handle that was taken of it.
     Passing,
 }
@@ -55,6 +61,9 @@ pub struct Seen {
     counts: [Count; FORMS],
     /// Newest number of each service, in all forms but `together`; that number's generation.
     last: [(u64, u64); SERVICES],
+    /// Newest number of each setting: a batch lands cell by cell.
+    last_number: u64,
+    last_value: u64,
     last_together: u64,
     /// Rounds over all forms that began while a batch was landing.
     pub landing: u64,
@@ -69,7 +78,7 @@ impl Seen {
         use Form::*;
         let forms = [
             Resolve, Narrow, Cached, ByName, Fresh, Together, Walk, Text, Source, RoundRobin, Random,
-            Weighted, PowerOfTwo, Rendezvous, Passing,
+            Weighted, PowerOfTwo, Rendezvous, Smooth, Maglev, Number, Value, Passing,
         ];
         forms.into_iter().zip(self.counts)
     }
@@ -83,7 +92,12 @@ impl Seen {
         shown: &dyn std::fmt::Debug,
     ) -> Option<u64> {
         let count = &mut self.counts[form as usize];
-        let last = if form == Form::Together { &mut self.last_together } else { &mut self.last[service].0 };
+        let last = match form {
+            Form::Together => &mut self.last_together,
+            Form::Number => &mut self.last_number,
+            Form::Value => &mut self.last_value,
+            _ => &mut self.last[service].0,
+        };
         let what = match n {
             None => {
                 count.torn += 1;
@@ -154,6 +168,17 @@ impl Seen {
         }
     }
 
+    fn setting(&mut self, form: Form, answer: Result<Option<u64>, ResolveError>) {
+        self.counts[form as usize].reads += 1;
+        match answer {
+            Ok(n) => {
+                self.judge(form, 0, n, &n);
+            }
+            Err(ResolveError::Busy) => self.counts[form as usize].busy += 1,
+            Err(error) => self.tear(form, &error),
+        }
+    }
+
     fn walk(&mut self, reader: &Reader<'_>, service: usize, handle: Handle) {
         self.counts[Form::Walk as usize].reads += 1;
         let set = match reader.set(handle) {
@@ -166,10 +191,6 @@ impl Seen {
                 Ok(endpoint) => endpoint,
                 Err(WalkError::Changed) => {
                     self.counts[Form::Walk as usize].without += 1;
-                    return;
-                }
-                Err(WalkError::Busy) => {
-                    self.counts[Form::Walk as usize].busy += 1;
                     return;
                 }
             };
@@ -240,6 +261,8 @@ struct Pickers {
     random: Random,
     weighted: Weighted,
     two: PowerOfTwo,
+    smooth: Smooth,
+    maglev: Maglev,
 }
 
 /// Asks in every form, round after round, until it is told to stop. `rounds` shows how far it is.
@@ -254,7 +277,11 @@ pub fn read(reader: Reader<'_>, stop: &AtomicBool, rounds: &AtomicU64) -> Seen {
         random: Random::new(1),
         weighted: Weighted::new(2),
         two: PowerOfTwo::new(3),
+        smooth: Smooth::new(),
+        maglev: Maglev::new(),
     };
+    let number: Setting<i64> = reader.setting(record::NUMBER).expect("it stands");
+    let value: Setting<Bytes> = reader.setting(record::VALUE).expect("it stands");
     let mut liveness = Liveness::new();
     let mut seen = Seen::default();
     let start = Instant::now();
@@ -269,6 +296,9 @@ pub fn read(reader: Reader<'_>, stop: &AtomicBool, rounds: &AtomicU64) -> Seen {
         }
         let service = seen.rounds as usize % 8;
         pick(&mut seen, &reader, service, handles[service], &mut pickers);
+        by_table(&mut seen, &reader, &handles, &mut pickers);
+        seen.setting(Form::Number, reader.get(number).map(|n| Some(n.cast_unsigned())));
+        seen.setting(Form::Value, reader.get(value).map(|value| record::of_value(&value)));
         seen.walk(&reader, service, handles[service]);
         seen.together(&reader, &group);
         seen.text(&reader, 4 + service % 4, handles[4 + service % 4]);
@@ -318,6 +348,19 @@ fn pick(seen: &mut Seen, reader: &Reader<'_>, service: usize, handle: Handle, pi
     seen.picked(Form::Weighted, service, pickers.weighted.pick(reader, handle));
     seen.picked(Form::PowerOfTwo, service, pickers.two.pick(reader, handle, Endpoint::id));
     seen.picked(Form::Rendezvous, service, Rendezvous::pick(reader, handle, seen.rounds));
+}
+
+/// Only sets of the first two services have a table, and the second's not always.
+fn by_table(seen: &mut Seen, reader: &Reader<'_>, handles: &[Handle], pickers: &mut Pickers) {
+    let unless = |error| match error {
+        PickError::Resolve(error) => error,
+        error => panic!("{error:?}"),
+    };
+    seen.picked(Form::Smooth, 0, pickers.smooth.pick(reader, handles[0]).map_err(unless));
+    match pickers.maglev.pick(reader, handles[1], seen.rounds) {
+        Err(PickError::NoTable) => seen.counts[Form::Maglev as usize].without += 1,
+        answer => seen.picked(Form::Maglev, 1, answer.map_err(unless)),
+    }
 }
 
 /// By name it is there or not; by the handle that was taken of it, it is itself or gone. Never another service.

@@ -3,9 +3,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use resolver_core::{Capacity, Endpoint, Reason, Resolved, Standing, State};
+use resolver_core::{Bytes, Capacity, Endpoint, Reason, Resolved, Standing, State};
 
-pub const CAPACITY: Capacity = Capacity { services: 24, endpoints: 512, configs: 0, text_bytes: 64 };
+pub const CAPACITY: Capacity = Capacity { services: 24, endpoints: 2048, configs: 4, text_bytes: 64 };
+
+/// Settings; published with the group. Not a service's number: where its newest number is noted.
+pub const NUMBER: &str = "number";
+pub const VALUE: &str = "value";
 
 /// Always published together, in one batch.
 pub const GROUP: [&str; 4] = ["group-a", "group-b", "group-c", "group-d-with-a-name-that-is-long"];
@@ -86,6 +90,17 @@ pub fn text(service: usize, n: u64) -> ([u8; 48], usize) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     (text, 8 + n as usize % 41)
+}
+
+/// A setting's value: the text of the last service.
+pub fn value(n: u64) -> Bytes {
+    let (text, length) = text(SERVICES, n);
+    Bytes::new(&text[..length]).expect("48 bytes at most")
+}
+
+/// As [`of_address`], for a setting's value.
+pub fn of_value(found: &Bytes) -> Option<u64> {
+    of_text(SERVICES, found.as_slice())
 }
 
 /// The number of the publication that an address is of; `None` where its parts are not of one.

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 fn resolve(segment: &Segment, service: &str, plant: bool) {
     let reader = segment.reader();
     let handle = reader.service(service).expect("the service is published");
-    let mut hot = HotPath::new(reader, handle);
+    let limit = reader.setting("max-position").expect("the setting is published");
+    let mut hot = HotPath::new(reader, handle, limit);
     set_secure_computing_mode(SecureComputingMode::Strict).expect("the kernel has the mode");
     if plant {
         std::hint::black_box(vec![1u8; 64 << 20]);
