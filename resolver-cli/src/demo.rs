@@ -17,7 +17,9 @@ use resolver_core::{Capacity, Handle, Reader, ResolveError, Table, heap};
 use resolver_sync::agent::Publication;
 use resolver_sync::catalog::Catalog;
 use resolver_sync::memory::MemorySource;
+use resolver_sync::policy::Zones;
 use resolver_sync::publisher::Patience;
+use resolver_sync::report::Inflow;
 use resolver_sync::view::View;
 use tokio::sync::oneshot;
 
@@ -77,6 +79,8 @@ fn demonstrate(args: &DemoArgs, cores: Cores) -> Result<Summary, Failure> {
         views: NAMES.iter().map(|name| View::of_service(SOURCE, name)).collect(),
         patience: Patience::default(),
         catalog: Catalog::default(),
+        zones: Zones::default(),
+        reports: Inflow::default(),
     };
     let (stop, stopped) = oneshot::channel();
     let (interrupt, interrupted) = channel();

@@ -42,6 +42,9 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) weight: u32,
     pub(crate) tier: u8,
+    /// Whether it is a reserve, which only the next candidate after a failure comes to; left out where it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) reserve: bool,
     pub(crate) tags: Vec<String>,
 }
 
@@ -136,9 +139,12 @@ impl Reading {
         if matches!(state, State::Fresh | State::Stale) {
             match reader.set(handle) {
                 Ok(set) => {
-                    let Ok(records) = set.into_iter().collect::<Result<Vec<_>, _>>() else { return Ok(None) };
+                    let reserves = (0..).map_while(|place| set.reserve(place));
+                    let Ok(records) = set.into_iter().chain(reserves).collect::<Result<Vec<_>, _>>() else {
+                        return Ok(None);
+                    };
                     let labels = labels(reader, handle)?;
-                    endpoints = entries(&records, labels);
+                    endpoints = entries(&records, set.len(), labels);
                 }
                 Err(ResolveError::Empty | ResolveError::Never) => return Ok(None),
                 Err(error) => return Err(error),
@@ -181,9 +187,9 @@ fn labels(reader: &Reader<'_>, handle: Handle) -> Result<Vec<Label>, ResolveErro
     Ok(text.get(..length).and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default())
 }
 
-fn entries(records: &[Endpoint], labels: Vec<Label>) -> Vec<Entry> {
+fn entries(records: &[Endpoint], active: usize, labels: Vec<Label>) -> Vec<Entry> {
     let mut labels = labels.into_iter();
-    let entry = |record: &Endpoint| {
+    let entry = |(place, record): (usize, &Endpoint)| {
         let label = labels.next();
         Entry {
             address: record.address().ip().to_string(),
@@ -191,10 +197,11 @@ fn entries(records: &[Endpoint], labels: Vec<Label>) -> Vec<Entry> {
             id: label.as_ref().map_or_else(|| format!("{:016x}", record.id()), |label| label.id.clone()),
             weight: record.weight(),
             tier: record.tier(),
+            reserve: place >= active,
             tags: label.map(|label| label.tags).unwrap_or_default(),
         }
     };
-    records.iter().map(entry).collect()
+    records.iter().enumerate().map(entry).collect()
 }
 
 impl Service {
@@ -203,11 +210,15 @@ impl Service {
         let endpoint = self.endpoint.as_ref().map_or("-".into(), Entry::place);
         let age = self.age_ms.map_or("age unknown".into(), |age| format!("age {age} ms"));
         let why = if self.reason == "none" { String::new() } else { format!(" ({})", self.reason) };
+        let reserves = match self.endpoints.iter().filter(|endpoint| endpoint.reserve).count() {
+            0 => String::new(),
+            reserves => format!(" and {reserves} in reserve"),
+        };
         output::printable(&format!(
-            "{}  {}{why}  {endpoint}  {} endpoints  from {}  generation {}  {age}",
+            "{}  {}{why}  {endpoint}  {} endpoints{reserves}  from {}  generation {}  {age}",
             self.service,
             self.state,
-            self.endpoints.len(),
+            self.endpoints.iter().filter(|endpoint| !endpoint.reserve).count(),
             self.source,
             self.generation
         ))
@@ -225,9 +236,10 @@ impl Entry {
 
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
+        let reserve = if self.reserve { "  reserve" } else { "" };
         let tags = if self.tags.is_empty() { String::new() } else { format!("  [{}]", self.tags.join(", ")) };
         output::printable(&format!(
-            "  {}  {}  weight {}  tier {}{tags}",
+            "  {}  {}  weight {}  tier {}{reserve}{tags}",
             self.place(),
             self.id,
             self.weight,

@@ -11,7 +11,9 @@ use tokio::task::LocalSet;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::pin::{PinError, avoid, pin_sync};
+use crate::policy::Zones;
 use crate::publisher::{Ended, Patience, Publisher};
+use crate::report::{Inflow, ReportSocket, SocketError};
 use crate::source::Source;
 use crate::view::View;
 
@@ -28,6 +30,9 @@ pub enum AgentError {
     /// The segment could not be owned.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// There is no socket for reports.
+    #[error(transparent)]
+    Reports(#[from] SocketError),
     /// The runtime could not be started.
     #[error("cannot start the sync thread's runtime: {0}")]
     Runtime(#[from] std::io::Error),
@@ -54,11 +59,18 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
         let (path, origin, size) = (config.segment.path.display(), segment.origin(), segment.size());
         tracing::info!(%path, ?origin, bytes = size, pid = std::process::id(), "owns the segment");
         let watch = segment.watch();
+        let mut reports = Inflow::default();
+        if let Some(options) = config.reports.options() {
+            reports = reports.with_socket(ReportSocket::bind(&options)?);
+            tracing::info!(path = %options.path.display(), "receives reports");
+        }
         let publication = Publication {
             sources: config.sources()?,
             views: config.views(),
             patience: config.patience(),
             catalog: catalog.clone(),
+            zones: config.zones(),
+            reports,
         };
         let ended = publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current());
         match ended {
@@ -83,6 +95,10 @@ pub struct Publication {
     pub patience: Patience,
     /// Where people and tools of this process look.
     pub catalog: Catalog,
+    /// Zones by number, and the host's own.
+    pub zones: Zones,
+    /// Where callers' reports come from.
+    pub reports: Inflow,
 }
 
 impl Publication {
@@ -105,7 +121,9 @@ impl Publication {
         is_current: impl Fn() -> bool,
     ) -> Ended {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
-        let mut publisher = Publisher::new(writer, sources, self.views, self.patience, self.catalog);
+        let mut publisher =
+            Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
+                .with_reports(self.reports);
         LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
     }
 }

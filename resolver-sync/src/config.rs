@@ -35,22 +35,45 @@
 //! service = "order-management"
 //! tags = ["v2"]
 //! policy = "primary"                    # or "sticky"
+//! tag_bits = ["v2", "canary"]           # tags that readers can test for, at most 64
+//! fail_back = "30s"                     # a lower tier serves again after so long; default "immediate"
+//! zone = "prefer"                       # the own zone serves alone, while at least zone_min of it can; default "any"
+//! zone_min = 2
+//! slow_start = "60s"                    # over which a new instance gains its weight; default "off"
+//! panic_threshold = 50                  # percent healthy, below which health is ignored; default 0, never
+//! ejection = { failures = 5, base = "30s", max = "5m", max_ejected = 10 }  # by reports; left out: never
+//! smooth = true                         # make the order of the smooth weighted round robin; default false
+//! maglev = 10007                        # places of the Maglev table: 100 for each endpoint at least; default 0, none
+//!
+//! [host]
+//! zones = ["east", "west"]              # zones by number, from 1 on
+//! zone = "east"                         # this host's own
+//!
+//! [reports]
+//! socket = "/run/resolver/report.sock"  # where other processes report; left out: nowhere
+//! group = 1001                          # the id of the group that may; left out: the agent's user alone
 //! ```
 
+mod duration;
+mod host;
 mod source;
+mod view;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use resolver_core::{Capacity, MAX_SOURCE_NAME, MAX_SOURCES, Name, shm};
+use resolver_core::{Capacity, MAX_SOURCE_NAME, MAX_SOURCES, shm};
 use serde::Deserialize;
 
+use crate::policy::Zones;
 use crate::publisher::Patience;
 use crate::source::Source;
-use crate::view::{Policy, View};
+use crate::view::View;
 
+pub use host::{HostConfig, ReportsConfig};
 pub use source::{Kind, SourceConfig};
+pub use view::{EjectionConfig, ViewConfig, ZoneConfig};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +118,10 @@ pub struct Config {
     /// What is published; everything, where there is none.
     #[serde(rename = "view")]
     pub views: Vec<ViewConfig>,
+    /// Where this host is.
+    pub host: HostConfig,
+    /// Where callers' reports arrive.
+    pub reports: ReportsConfig,
 }
 
 /// Where the table is, and how large.
@@ -144,24 +171,6 @@ impl Default for SyncConfig {
     }
 }
 
-/// A named query.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ViewConfig {
-    /// What readers resolve.
-    pub name: String,
-    /// A source's name.
-    pub source: String,
-    /// The service's name there; the view's own name where there is none.
-    pub service: Option<String>,
-    /// Tags that an instance must all have.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// How the primary is chosen.
-    #[serde(default)]
-    pub policy: Policy,
-}
-
 impl Config {
     /// Reads and checks a file.
     ///
@@ -202,26 +211,20 @@ impl Config {
                 ));
             }
         }
+        let zones = match self.host.zones() {
+            Ok(zones) => zones,
+            Err(error) => return invalid(format!("host: {error}")),
+        };
+        if let Err(error) = self.reports.check() {
+            return invalid(format!("reports: {error}"));
+        }
         let mut names = BTreeSet::new();
         for view in &self.views {
-            if let Err(error) = Name::new(&view.name).check() {
-                return invalid(format!("view {:?}: {error}", view.name));
-            }
             if !names.insert(&view.name) {
                 return invalid(format!("view {:?} is there twice", view.name));
             }
-            let Some(source) = self.sources.iter().find(|source| source.name == view.source) else {
-                return invalid(format!(
-                    "view {:?} names source {:?}, which there is not",
-                    view.name, view.source
-                ));
-            };
-            let service = view.service.as_ref().unwrap_or(&view.name);
-            if !source.watches(service) {
-                return invalid(format!(
-                    "view {:?} asks for {service:?}, which is not among the services of source {:?}",
-                    view.name, view.source
-                ));
+            if let Err(error) = view.check(&self.sources, &zones) {
+                return invalid(format!("view {:?}: {error}", view.name));
             }
         }
         if self.segment.services == 0 || self.segment.endpoints == 0 {
@@ -257,14 +260,13 @@ impl Config {
 
     /// The views.
     pub fn views(&self) -> Vec<View> {
-        let view = |view: &ViewConfig| View {
-            name: view.name.clone(),
-            source: view.source.clone(),
-            service: view.service.clone().unwrap_or_else(|| view.name.clone()),
-            tags: view.tags.clone(),
-            policy: view.policy,
-        };
-        self.views.iter().map(view).collect()
+        // What makes no sense was refused when the configuration was read.
+        self.views.iter().filter_map(|view| view.view().ok()).collect()
+    }
+
+    /// Zones by number, and the host's own.
+    pub fn zones(&self) -> Zones {
+        self.host.zones().unwrap_or_default()
     }
 
     /// The sources, ready to watch. Reads the files with secrets.
@@ -273,7 +275,12 @@ impl Config {
     ///
     /// [`ConfigError::Invalid`], with the source's name.
     pub fn sources(&self) -> Result<Vec<Box<dyn Source + Send>>, ConfigError> {
-        self.sources.iter().map(|source| source.build(&self.services_of(&source.name))).collect()
+        let build = |source: &SourceConfig| {
+            // Whoever may panic must know of the unhealthy, too.
+            let of_source = |view: &View| view.source == source.name && view.policies.panic_threshold > 0;
+            source.build(&self.services_of(&source.name), self.views().iter().any(of_source))
+        };
+        self.sources.iter().map(build).collect()
     }
 
     /// The services that the views ask a source for.

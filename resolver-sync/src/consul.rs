@@ -80,7 +80,7 @@ impl Source for ConsulSource {
 /// The read of one service. `narrow` leaves it to the server to drop what does not pass.
 fn service_request(config: &ConsulConfig, service: &str, narrow: bool) -> Request {
     let mut request = in_datacenter(config, Request::get(["health", "service", service]));
-    if narrow && config.health == HealthPolicy::Passing {
+    if narrow && config.health == HealthPolicy::Passing && !config.unhealthy {
         request = request.with("passing", "1");
     }
     if let Some(filter) = &config.filter {

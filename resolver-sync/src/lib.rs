@@ -1,7 +1,8 @@
 //! Watches Consul, etcd and files, and publishes what they say to a `resolver-core` table.
 //!
 //! ```text
-//! wire -> Source -> Feed -> Model -> Guard -> Publisher -> Writer -> cells -> Reader
+//! wire -> Source -> Feed -> Model -> Guard -> Policies -> Publisher -> Writer -> cells -> Reader
+//!                                                ^ reports of callers
 //! ```
 
 pub mod agent;
@@ -15,8 +16,10 @@ pub mod guard;
 pub mod memory;
 pub mod pace;
 pub mod pin;
+pub mod policy;
 pub mod publisher;
 pub mod record;
+pub mod report;
 pub mod secret;
 pub mod source;
 pub mod view;

@@ -3,7 +3,9 @@
 //! One task, on the sync thread. Everything that it waits for ends: a report, a second read (with a deadline of its
 //! own), a tick, or the word to stop.
 
+mod course;
 mod shelf;
+mod staged;
 mod watched;
 
 use std::collections::VecDeque;
@@ -20,7 +22,9 @@ use resolver_core::{Reason, Writer};
 
 use crate::catalog::Catalog;
 use crate::guard::Verdict;
+use crate::policy::Zones;
 use crate::record::ServiceSet;
+use crate::report::Inflow;
 use crate::source::{Fault, LocalFuture, Report, Source};
 use crate::view::View;
 
@@ -73,6 +77,8 @@ pub struct Publisher<'t> {
     /// Second reads that wait for one of those under way to end.
     to_confirm: VecDeque<(usize, String)>,
     watches: FuturesUnordered<LocalFuture<'static, WatchEnded>>,
+    /// What callers report, while nobody publishes.
+    reports: Inflow,
 }
 
 /// A source's watch that ended, and why.
@@ -98,12 +104,13 @@ impl<'t> Publisher<'t> {
         views: Vec<View>,
         patience: Patience,
         catalog: Catalog,
+        zones: Zones,
     ) -> Self {
         let mut sources: Vec<Watched> = sources.into_iter().map(Watched::new).collect();
-        let mut shelf = Shelf::new(writer, catalog);
+        let mut shelf = Shelf::new(writer, catalog, zones);
         for view in &views {
             if let Some(source) = sources.iter().position(|source| source.name() == view.source) {
-                shelf.reserve(&view.name, source as u8);
+                shelf.reserve(view, source as u8);
                 sources[source].expect(&view.service, &view.tags);
             }
         }
@@ -127,7 +134,7 @@ impl<'t> Publisher<'t> {
                 // Reserved, and never published.
                 Some(_) if left.source.is_empty() => {}
                 Some(owner) => {
-                    shelf.inherit(&name, owner as u8, left.primary());
+                    shelf.inherit(&name, owner as u8, &left);
                     match viewed {
                         Some(view) => sources[owner].inherit(&view.service, &view.tags, left.endpoints),
                         None => sources[owner].inherit(&name, &[], left.endpoints),
@@ -143,9 +150,16 @@ impl<'t> Publisher<'t> {
             confirming: FuturesUnordered::new(),
             to_confirm: VecDeque::new(),
             watches: FuturesUnordered::new(),
+            reports: Inflow::default(),
         };
         publisher.restore();
         publisher
+    }
+
+    /// Takes what callers report from here.
+    pub fn with_reports(mut self, reports: Inflow) -> Self {
+        self.reports = reports;
+        self
     }
 
     fn restore(&mut self) {
@@ -193,6 +207,7 @@ impl<'t> Publisher<'t> {
         let mut ticks = tokio::time::interval(BEAT);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats: u32 = 0;
+        let mut reports = std::mem::take(&mut self.reports);
         // The sources' names are in the table before anything that refers to them.
         self.tick();
         loop {
@@ -224,6 +239,11 @@ impl<'t> Publisher<'t> {
                         }
                         self.shelf.retry();
                     }
+                }
+                // Last, and a bounded number at a time: a flood of reports keeps nothing else waiting.
+                said = reports.turn() => {
+                    let unknown = self.shelf.observe(&said);
+                    reports.unknown(unknown);
                 }
             }
         }
@@ -305,6 +325,7 @@ impl<'t> Publisher<'t> {
                 }
             }
         }
+        self.shelf.tick();
         self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
     }
 
@@ -351,7 +372,11 @@ impl<'t> Publisher<'t> {
 #[derive(Debug, Default)]
 struct Left {
     source: String,
+    /// The primary's.
+    tier: Option<u8>,
     endpoints: Vec<SocketAddr>,
+    /// In the same order.
+    ids: Vec<u64>,
 }
 
 impl Left {

@@ -46,6 +46,8 @@ pub struct Candidate {
     pub tags: Vec<String>,
     /// As [`Instance::meta`].
     pub meta: BTreeMap<String, String>,
+    /// The registry knows it and says that it does not work now.
+    pub unhealthy: bool,
 }
 
 /// A record that was left out, and why.
@@ -62,6 +64,9 @@ pub struct Rejected {
 pub struct ServiceSet {
     /// Sorted by tier, address, port; no two share an address and port.
     pub instances: Vec<Instance>,
+    /// What the registry knows beside them and calls unhealthy, in the same order; only from a source that was asked for
+    /// it. Whether the service is there, empty or shrunken is never judged by these: they serve in a panic alone.
+    pub unhealthy: Vec<Instance>,
     /// The records that were left out.
     pub rejected: Vec<Rejected>,
     /// The source's own count: Consul's index, etcd's revision, a file's or a memory's count of loads.
@@ -93,17 +98,19 @@ impl ServiceSet {
     /// ```
     pub fn check(candidates: impl IntoIterator<Item = Candidate>, revision: u64) -> Self {
         let mut set = ServiceSet { revision, ..ServiceSet::default() };
-        let mut instances: Vec<Instance> = Vec::new();
+        let (mut instances, mut unhealthy) = (Vec::new(), Vec::new());
         for candidate in candidates {
             let id = candidate.id.clone();
-            match candidate.check() {
-                Ok(instance) => instances.push(instance),
-                Err(why) => set.rejected.push(Rejected { id, why }),
+            match (candidate.unhealthy, candidate.check()) {
+                (false, Ok(instance)) => instances.push(instance),
+                (false, Err(why)) => set.rejected.push(Rejected { id, why }),
+                (true, Ok(instance)) => unhealthy.push(instance),
+                // It would not have served, so nobody misses it.
+                (true, Err(_)) => {}
             }
         }
-        instances.sort_by(|a, b| (a.tier, a.address, a.port, &a.id).cmp(&(b.tier, b.address, b.port, &b.id)));
         let mut places = HashSet::new();
-        for instance in instances {
+        for instance in sorted(instances) {
             if places.insert((instance.address, instance.port)) {
                 set.instances.push(instance);
             } else {
@@ -111,8 +118,15 @@ impl ServiceSet {
                 set.rejected.push(Rejected { id: instance.id, why });
             }
         }
+        let others = sorted(unhealthy).into_iter();
+        set.unhealthy = others.filter(|other| places.insert((other.address, other.port))).collect();
         set
     }
+}
+
+fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {
+    instances.sort_by(|a, b| (a.tier, a.address, a.port, &a.id).cmp(&(b.tier, b.address, b.port, &b.id)));
+    instances
 }
 
 impl Candidate {

@@ -2,11 +2,12 @@
 //! order is the same in every run; how much of it fits into a run is not.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use resolver_core::{Reader, ResolveError, Resolved};
 use resolver_sync::memory::MemoryRegistry;
+use resolver_sync::policy::{Selection, Zones};
 use resolver_sync::record::{Candidate, Instance, ServiceSet};
 use resolver_sync::view::{self, View};
 
@@ -168,11 +169,11 @@ impl Service {
             return answer == Err(ResolveError::Empty);
         }
         let set = ServiceSet::check(self.candidates(), 0);
-        let chosen = View::of_service("", name).select(&set, None);
-        let (Some(primary), Ok(resolved)) = (chosen.first(), answer) else { return false };
-        let expected = view::endpoint(primary);
+        let view = View::of_service("", name);
+        let ranked = Selection::default().rank(&view, &Zones::default(), &set, None, Instant::now());
+        let (Some(expected), Ok(resolved)) = (ranked.endpoints.first(), answer) else { return false };
         (resolved.id(), resolved.address().socket_addr(), resolved.endpoints())
-            == (expected.id(), expected.address().socket_addr(), chosen.len())
+            == (expected.id(), expected.address().socket_addr(), ranked.active)
     }
 }
 

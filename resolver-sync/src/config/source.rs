@@ -51,16 +51,21 @@ impl SourceConfig {
         self.services.as_ref().is_none_or(|services| services.contains(service))
     }
 
-    /// The source, ready to watch; `viewed` are the services that views ask it for.
-    pub(super) fn build(&self, viewed: &[String]) -> Result<Box<dyn Source + Send>, ConfigError> {
+    /// The source, ready to watch; `viewed` are the services that views ask it for, and `unhealthy` is whether they ask
+    /// for what does not work just now, too.
+    pub(super) fn build(
+        &self,
+        viewed: &[String],
+        unhealthy: bool,
+    ) -> Result<Box<dyn Source + Send>, ConfigError> {
         match self.kind {
-            Kind::Consul => self.consul(viewed),
+            Kind::Consul => self.consul(viewed, unhealthy),
             Kind::Etcd => self.etcd(),
             Kind::File => self.file(),
         }
     }
 
-    fn consul(&self, viewed: &[String]) -> Result<Box<dyn Source + Send>, ConfigError> {
+    fn consul(&self, viewed: &[String], unhealthy: bool) -> Result<Box<dyn Source + Send>, ConfigError> {
         self.only(&[
             "address",
             "addresses",
@@ -80,6 +85,7 @@ impl SourceConfig {
         let named = self.services.clone().or_else(|| (!viewed.is_empty()).then(|| viewed.to_vec()));
         config.services = named.map_or(Services::All, Services::Named);
         config.datacenter = self.datacenter.clone();
+        config.unhealthy = unhealthy;
         config.token = self.secret(self.token_file.as_deref())?;
         config.wait = self.wait_s.map_or(config.wait, Duration::from_secs);
         config.watch_limit = self.watch_limit.unwrap_or(config.watch_limit);

@@ -25,6 +25,9 @@ pub struct ConsulConfig {
     pub consistency: Consistency,
     /// Which instances serve.
     pub health: HealthPolicy,
+    /// Whether the others are reported too, as [`ServiceSet::unhealthy`](crate::record::ServiceSet::unhealthy); but
+    /// for those in maintenance. Costs the bytes that `?passing` would have saved.
+    pub unhealthy: bool,
     /// A filter expression of Consul's own, sent along with every read of a service.
     pub filter: Option<String>,
     /// Tags that an instance must all have.
@@ -105,6 +108,7 @@ impl ConsulConfig {
             datacenter: None,
             consistency: Consistency::default(),
             health: HealthPolicy::default(),
+            unhealthy: false,
             filter: None,
             tags: Vec::new(),
             wait: Duration::from_secs(10),

@@ -57,7 +57,7 @@ impl Confirmation<'_> {
             }
         }
         self.memory.confirmed(self.service, nodes, index);
-        Ok(health.into_set(self.config.health, index))
+        Ok(health.into_set(self.config, index))
     }
 
     async fn health(&self, request: &Request) -> Result<(Health, u64), Fault> {

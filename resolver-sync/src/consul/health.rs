@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::record::{Candidate, Rejected, ServiceSet};
 
-use super::HealthPolicy;
+use super::{ConsulConfig, HealthPolicy};
 
 /// The instances of an answer, whatever their health.
 #[derive(Debug)]
@@ -50,9 +50,9 @@ impl Health {
         self.entries.iter().map(|entry| entry.node.node.as_str())
     }
 
-    /// The checked set of the instances that `policy` lets through.
-    pub(super) fn into_set(self, policy: HealthPolicy, revision: u64) -> ServiceSet {
-        let candidates = self.entries.into_iter().filter_map(|entry| entry.into_candidate(policy));
+    /// The checked set of the instances that the configuration lets through.
+    pub(super) fn into_set(self, config: &ConsulConfig, revision: u64) -> ServiceSet {
+        let candidates = self.entries.into_iter().filter_map(|entry| entry.into_candidate(config));
         let mut set = ServiceSet::check(candidates, revision);
         set.rejected.extend(self.rejected);
         set
@@ -104,7 +104,7 @@ struct Service {
     weights: Weights,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Weights {
     passing: Option<i64>,
@@ -121,10 +121,13 @@ struct Check {
 }
 
 impl Entry {
-    fn into_candidate(self, policy: HealthPolicy) -> Option<Candidate> {
-        let weight = match (aggregate(&self.checks), policy) {
-            (Aggregate::Passing, _) => self.service.weights.passing,
-            (Aggregate::Warning, HealthPolicy::PassingOrWarning) => self.service.weights.warning,
+    fn into_candidate(self, config: &ConsulConfig) -> Option<Candidate> {
+        let Weights { passing, warning } = self.service.weights;
+        let (weight, unhealthy) = match (aggregate(&self.checks), config.health) {
+            (Aggregate::Passing, _) => (passing, false),
+            (Aggregate::Warning, HealthPolicy::PassingOrWarning) => (warning, false),
+            // What a person took out is out, whatever a panic may want.
+            (Aggregate::Warning | Aggregate::Critical, _) if config.unhealthy => (passing, true),
             _ => return None,
         };
         let Entry { node, mut service, .. } = self;
@@ -141,6 +144,7 @@ impl Entry {
             zone,
             tags: service.tags,
             meta: service.meta,
+            unhealthy,
         })
     }
 }
@@ -185,7 +189,8 @@ mod tests {
     use super::*;
 
     fn set(body: &str, policy: HealthPolicy) -> ServiceSet {
-        Health::parse(body.as_bytes()).expect("a list").into_set(policy, 5)
+        let config = ConsulConfig { health: policy, ..ConsulConfig::new("main", "127.0.0.1:8500") };
+        Health::parse(body.as_bytes()).expect("a list").into_set(&config, 5)
     }
 
     fn entry(node: &str, id: &str, rest: &str, checks: &str) -> String {
@@ -244,6 +249,32 @@ mod tests {
         for (checks, strict, lenient) in cases {
             assert_eq!(weight(&checks, HealthPolicy::Passing), strict, "{checks:?}");
             assert_eq!(weight(&checks, HealthPolicy::PassingOrWarning), lenient, "{checks:?}");
+        }
+    }
+
+    #[test]
+    fn the_unhealthy_are_kept_apart_where_they_are_asked_for() {
+        let check = |id: &str, status: &str| format!(r#"{{"CheckID":"{id}","Status":"{status}"}}"#);
+        let at = |port: u16| format!(r#""Address":"10.0.0.1","Port":{port},"Weights":{{"Passing":3}}"#);
+        let records = [
+            entry("n1", "good", &at(1), &check("a", "passing")),
+            entry("n1", "bad", &at(2), &check("a", "critical")),
+            entry("n1", "warned", &at(3), &check("a", "warning")),
+            entry("n1", "out", &at(4), &check("_service_maintenance:out", "critical")),
+            entry("n1", "same-place", &at(1), &check("a", "critical")),
+            entry("n1", "no-port", &at(0), &check("a", "critical")),
+        ];
+        let body = format!("[{}]", records.join(","));
+        let mut config = ConsulConfig::new("main", "127.0.0.1:8500");
+        let ids = |instances: &[crate::record::Instance]| -> Vec<String> {
+            instances.iter().map(|instance| format!("{} {}", instance.id, instance.weight)).collect()
+        };
+        for unhealthy in [false, true] {
+            config.unhealthy = unhealthy;
+            let set = Health::parse(body.as_bytes()).expect("a list").into_set(&config, 5);
+            assert_eq!(ids(&set.instances), ["n1/good 3"]);
+            assert_eq!(ids(&set.unhealthy), if unhealthy { vec!["n1/bad 3", "n1/warned 3"] } else { vec![] });
+            assert_eq!(set.rejected, [], "a bad record that would not serve is no news");
         }
     }
 

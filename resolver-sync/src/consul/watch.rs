@@ -170,12 +170,13 @@ impl<'a> Run<'a> {
                 }
             };
             self.memory.saw(&name, health.nodes(), word.index);
-            let set = health.into_set(self.config.health, word.index);
-            let changed = last
-                .as_ref()
-                .is_none_or(|last| (&last.instances, &last.rejected) != (&set.instances, &set.rejected));
+            let set = health.into_set(self.config, word.index);
+            let changed = last.as_ref().is_none_or(|last| {
+                (&last.instances, &last.unhealthy, &last.rejected)
+                    != (&set.instances, &set.unhealthy, &set.rejected)
+            });
             let again = reported_in != word.generation;
-            let gone = set.instances.is_empty() && set.rejected.is_empty();
+            let gone = set.instances.is_empty() && set.unhealthy.is_empty() && set.rejected.is_empty();
             let moved = last.as_ref().is_none_or(|last| last.revision != set.revision);
             if changed || moved || doubted || again {
                 feed.service(name.as_str(), set.clone());

@@ -78,7 +78,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Vec<Ca
 impl From<Instance> for Candidate {
     fn from(instance: Instance) -> Self {
         let Instance { id, address, port, weight, tier, zone, tags, meta } = instance;
-        Candidate { id, address, port, weight, tier, zone, tags, meta }
+        Candidate { id, address, port, weight, tier, zone, tags, meta, unhealthy: false }
     }
 }
 

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use resolver_core::{Batch, Endpoint, Handle, PublishError, Reason, SourceBeat, Standing, State, Writer};
+use resolver_core::{Handle, Reason, SourceBeat, State, Writer};
 
 use super::Left;
+use super::course::Courses;
+use super::staged::{Extras, Published, add, said, whole, words};
 use crate::catalog::{Catalog, Entry};
+use crate::policy::{Ranked, Zones};
 use crate::record::ServiceSet;
-use crate::view::{self, View};
+use crate::report::Report;
+use crate::view::View;
 
 /// A set that is to be published under a view's name.
 #[derive(Clone)]
@@ -22,6 +27,7 @@ pub(super) struct Publication {
 pub(super) struct Shelf<'t> {
     writer: Writer<'t>,
     catalog: Catalog,
+    courses: Courses,
     places: BTreeMap<String, Place>,
     /// Sets that could not be published, by name and source: the source will not say them again, so they wait here.
     refused: BTreeMap<(String, u8), Refused>,
@@ -51,14 +57,22 @@ struct Place {
 }
 
 impl<'t> Shelf<'t> {
-    pub(super) fn new(writer: Writer<'t>, catalog: Catalog) -> Self {
-        Shelf { writer, catalog, places: BTreeMap::new(), refused: BTreeMap::new() }
+    pub(super) fn new(writer: Writer<'t>, catalog: Catalog, zones: Zones) -> Self {
+        Shelf {
+            writer,
+            catalog,
+            courses: Courses::new(zones),
+            places: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
     }
 
-    /// Enters a name, so that readers can take its handle before the first publication, and see why there is none.
-    pub(super) fn reserve(&mut self, name: &str, source: u8) {
+    /// Enters a view, so that readers can take its handle before the first publication, and see why there is none.
+    pub(super) fn reserve(&mut self, view: &View, source: u8) {
+        let name = view.name.as_str();
         match self.writer.add(name) {
             Ok(handle) => {
+                self.courses.follow(view, handle);
                 let standing = (State::Never, Reason::None);
                 self.places.insert(name.into(), Place { handle, source, standing, primary: None });
             }
@@ -85,14 +99,19 @@ impl<'t> Shelf<'t> {
         }
         let status = reader.source(source);
         let source = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
-        let endpoints = reader.set(handle).map_or(Vec::new(), |set| {
-            set.into_iter().flatten().map(|endpoint| endpoint.address().socket_addr()).collect()
-        });
-        Left { source, endpoints }
+        let endpoints: Vec<_> = reader.set(handle).map_or(Vec::new(), |set| whole(&set).collect());
+        Left {
+            source,
+            tier: endpoints.first().map(|endpoint| endpoint.tier()),
+            ids: endpoints.iter().map(|endpoint| endpoint.id()).collect(),
+            endpoints: endpoints.iter().map(|endpoint| endpoint.address().socket_addr()).collect(),
+        }
     }
 
     /// Keeps what a predecessor published, as stale.
-    pub(super) fn inherit(&mut self, name: &str, source: u8, primary: Option<SocketAddr>) {
+    pub(super) fn inherit(&mut self, name: &str, source: u8, left: &Left) {
+        self.courses.inherit(name, left);
+        let primary = left.primary();
         let Some(handle) = self.writer.reader().service(name) else { return };
         let standing = (State::Stale, Reason::Restored);
         // The number of the source too: a predecessor's may have meant another one.
@@ -140,14 +159,17 @@ impl<'t> Shelf<'t> {
     /// Publishes all of them as of one moment. One that is refused leaves its old set standing, as stale, and the
     /// others go on.
     pub(super) fn publish(&mut self, publications: Vec<Publication>) {
+        let now = Instant::now();
         let mut ready = Vec::new();
         for publication in publications {
             if self.yields(&publication) {
                 let words = "a source that comes before this one has a service of this name";
                 self.refuse(publication, Why::Name, words);
-            } else if !self.stands(&publication) && !self.is_nothing_new(&publication) {
+            } else if !self.is_nothing_new(&publication)
+                && let Some(ranked) = self.rank(&publication, now)
+            {
                 match self.writer.add(&publication.view.name) {
-                    Ok(handle) => ready.push((handle, publication)),
+                    Ok(handle) => ready.push((handle, publication, ranked)),
                     Err(error) => self.refuse(publication, Why::Room, &error.to_string()),
                 }
             }
@@ -155,35 +177,50 @@ impl<'t> Shelf<'t> {
         let mut batch = self.writer.batch();
         let mut done = Vec::new();
         let mut failed = Vec::new();
-        for (handle, publication) in ready {
-            let primary = self.places.get(&publication.view.name).and_then(|place| place.primary);
-            match add(&mut batch, handle, &publication, primary, true) {
-                Ok(published) => done.push((published, publication)),
-                Err(_) => failed.push((handle, publication)),
+        for (handle, publication, ranked) in ready {
+            match add(&mut batch, handle, &publication, &ranked, Extras::ALL) {
+                Ok(published) => done.push((published, publication, ranked)),
+                Err(_) => failed.push((handle, publication, ranked)),
             }
         }
         batch.commit();
-        for (published, publication) in done {
-            self.enter(published, publication);
+        for (published, publication, ranked) in done {
+            self.enter(published, publication, ranked);
         }
-        // Alone, what the batch has left is free; and the text for tools is not worth an endpoint.
-        for (handle, publication) in failed {
-            self.publish_alone(handle, publication);
+        // Alone, what the batch has left is free.
+        for (handle, publication, ranked) in failed {
+            self.publish_alone(handle, publication, ranked);
         }
     }
 
-    fn publish_alone(&mut self, handle: Handle, publication: Publication) {
-        let primary = self.places.get(&publication.view.name).and_then(|place| place.primary);
+    /// What is to be published of a set; `None` where exactly that stands: a listing says again what everybody knows.
+    fn rank(&mut self, publication: &Publication, now: Instant) -> Option<Ranked> {
+        let Publication { view, set, .. } = publication;
+        let stands = self.stands(publication);
+        if stands && !self.courses.has(&view.name) {
+            return None;
+        }
+        let primary = self.places.get(&view.name).and_then(|place| place.primary);
+        let ranked = self.courses.rank(view, set, primary, now);
+        (!stands || !self.courses.stands(&view.name, &ranked)).then_some(ranked)
+    }
+
+    fn publish_alone(&mut self, handle: Handle, publication: Publication, ranked: Ranked) {
         let mut batch = self.writer.batch();
-        let published = add(&mut batch, handle, &publication, primary, true)
-            .or_else(|_| add(&mut batch, handle, &publication, primary, false));
+        // An endpoint is worth more than the tables of one picker, and these more than the words for tools.
+        let mut published = add(&mut batch, handle, &publication, &ranked, Extras::ALL);
+        for extras in Extras::fewer(&publication.view.policies) {
+            if published.is_err() {
+                published = add(&mut batch, handle, &publication, &ranked, extras);
+            }
+        }
         if published.is_err() {
             // Best effort: a name that is gone has nothing to mark.
             let _ = batch.mark(handle, said((State::Stale, Reason::Capacity), publication.source));
         }
         batch.commit();
         match published {
-            Ok(published) => self.enter(published, publication),
+            Ok(published) => self.enter(published, publication, ranked),
             Err(error) => {
                 if let Some(place) = self.places.get_mut(&publication.view.name) {
                     place.standing = (State::Stale, Reason::Capacity);
@@ -191,6 +228,36 @@ impl<'t> Shelf<'t> {
                 self.refuse(publication, Why::Room, &error.to_string());
             }
         }
+    }
+
+    /// Ranks again what time has changed: a tier that has proven itself, a weight that grows, an ejection that is over.
+    pub(super) fn tick(&mut self) {
+        let due = self.courses.due(Instant::now());
+        self.publish_again(due);
+    }
+
+    /// Takes reports of callers; how many of them meant nothing.
+    pub(super) fn observe(&mut self, reports: &[Report]) -> u64 {
+        let (changed, unknown) = self.courses.observe(reports, Instant::now());
+        self.publish_again(changed);
+        unknown
+    }
+
+    /// Publishes the sets that stand once more, as they are to be ranked now.
+    fn publish_again(&mut self, views: Vec<View>) {
+        let mut publications = Vec::new();
+        for view in views {
+            let (Some(place), Some(entry)) = (self.places.get(&view.name), self.catalog.get(&view.name))
+            else {
+                continue;
+            };
+            // What waits for room is tried again anyway, and newer than what stands.
+            if !self.refused.contains_key(&(view.name.clone(), place.source)) {
+                let (standing, source) = (place.standing, place.source);
+                publications.push(Publication { view, set: entry.set.clone(), standing, source });
+            }
+        }
+        self.publish(publications);
     }
 
     /// Tries again what was refused: room may have come free, and a name's owner may have nothing any more.
@@ -243,7 +310,7 @@ impl<'t> Shelf<'t> {
         batch.commit();
     }
 
-    /// Whether exactly this is published already: a listing says again what everybody knows.
+    /// Whether exactly this set is published already.
     fn stands(&self, publication: &Publication) -> bool {
         let name = &publication.view.name;
         let (Some(place), Some(entry)) = (self.places.get(name), self.catalog.get(name)) else {
@@ -252,17 +319,19 @@ impl<'t> Shelf<'t> {
         (place.source, place.standing) == (publication.source, publication.standing)
             && entry.set.instances == publication.set.instances
             && entry.set.rejected == publication.set.rejected
+            && (!self.courses.has(name) || entry.set.unhealthy == publication.set.unhealthy)
             && !self.refused.contains_key(&(name.clone(), publication.source))
     }
 
-    fn enter(&mut self, published: Published, publication: Publication) {
+    fn enter(&mut self, published: Published, publication: Publication, ranked: Ranked) {
         let Publication { view: View { name, .. }, set, standing, source } = publication;
-        let Published { handle, primary, generation } = published;
+        let Published { handle, primary, generation, extras } = published;
         self.refused.remove(&(name.clone(), source));
         let state = if primary.is_none() { State::Empty } else { standing.0 };
         let status = self.writer.reader().source(source);
         let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
-        let (reason, detail) = (standing.1, String::new());
+        let (reason, detail) = (standing.1, words(&ranked));
+        self.courses.published(&name, ranked, extras.tables);
         self.catalog.put(&name, Entry { source: from, set, state, reason, detail, generation });
         self.places.insert(name, Place { handle, source, standing, primary });
     }
@@ -279,31 +348,4 @@ impl<'t> Shelf<'t> {
         }
         self.refused.insert((name, source), Refused { publication, why, words: words.to_owned() });
     }
-}
-
-/// A publication that was added to a batch.
-struct Published {
-    handle: Handle,
-    primary: Option<SocketAddr>,
-    generation: u64,
-}
-
-fn said(standing: (State, Reason), source: u8) -> Standing {
-    Standing { state: standing.0, reason: standing.1, source }
-}
-
-fn add(
-    batch: &mut Batch<'_, '_>,
-    handle: Handle,
-    publication: &Publication,
-    primary: Option<SocketAddr>,
-    with_text: bool,
-) -> Result<Published, PublishError> {
-    let Publication { view, set, standing, source } = publication;
-    let chosen = view.select(set, primary);
-    let endpoints: Vec<Endpoint> = chosen.iter().map(|instance| view::endpoint(instance)).collect();
-    let text = if chosen.is_empty() || !with_text { Vec::new() } else { view::text(&chosen) };
-    let generation = batch.publish(handle, &endpoints, said(*standing, *source), &text)?;
-    let primary = endpoints.first().map(|endpoint| endpoint.address().socket_addr());
-    Ok(Published { handle, primary, generation })
 }

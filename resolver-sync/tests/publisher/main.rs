@@ -1,6 +1,7 @@
 //! The path from a source to the table, with the embedded registry and a source that says what it is told to: what a
 //! real registry cannot be made to do (lie in one answer and not in the next) is done here.
 
+mod reports;
 mod stage;
 
 use std::time::Duration;
@@ -179,6 +180,7 @@ fn views_filter_by_tags_and_are_there_from_the_start() {
         service: "oms".into(),
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
         policy,
+        ..View::of_service("m", "oms")
     };
     let views = vec![view("oms-v2", &["v2"], Policy::Primary), view("oms-held", &[], Policy::Sticky)];
     Stage::new(Capacity::SMALL).run(vec![stage::memory("m", &registry)], views, quick(), |reader| {

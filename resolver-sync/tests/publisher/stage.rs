@@ -11,8 +11,10 @@ use resolver_core::{Capacity, OwnedSegment, Reader, Segment};
 use resolver_sync::agent::Publication;
 use resolver_sync::catalog::Catalog;
 use resolver_sync::memory::{MemoryRegistry, MemorySource};
+use resolver_sync::policy::Zones;
 use resolver_sync::publisher::Patience;
 use resolver_sync::record::{Candidate, ServiceSet};
+use resolver_sync::report::Inflow;
 use resolver_sync::source::{Fault, Feed, LocalFuture, Source};
 use resolver_sync::view::View;
 use tokio::sync::{Notify, oneshot};
@@ -47,10 +49,29 @@ impl Stage {
         patience: Patience,
         play: impl FnOnce(Reader<'_>) -> T,
     ) -> T {
+        self.run_with(sources, views, patience, Inflow::default(), play)
+    }
+
+    /// The same, with reports of this process.
+    pub(crate) fn run_with<T>(
+        &self,
+        sources: Vec<AnySource>,
+        views: Vec<View>,
+        patience: Patience,
+        reports: Inflow,
+        play: impl FnOnce(Reader<'_>) -> T,
+    ) -> T {
         let mut segment = OwnedSegment::acquire(self.path(), &self.capacity).expect("the segment");
         let writer = segment.writer().expect("the writer");
         let reader = writer.reader();
-        let publication = Publication { sources, views, patience, catalog: Catalog::default() };
+        let publication = Publication {
+            sources,
+            views,
+            patience,
+            catalog: Catalog::default(),
+            zones: Zones::default(),
+            reports,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         std::thread::scope(|scope| {
             let publisher = scope.spawn(move || {
