@@ -1,239 +1,392 @@
-//! Prints how `resolve()` compares with the torn copy of a cache line, arc-swap and `RwLock<HashMap>`: ratios from one run.
-//!
-//! `cargo run --release -p resolver-benches --bin ratios`. Nothing is asserted: what a shared machine shows is for reading.
+//! Prints how `resolve()` compares with plain loads of its line, and with other libraries: ratios from one run, held to the
+//! gates and targets. `ratios --help` says more.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, reason = "it prints a table")]
+#![allow(clippy::print_stdout, reason = "it prints tables")]
 
-use std::collections::HashMap;
-use std::hint::black_box;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
 
-use arc_swap::{ArcSwap, Cache};
-use resolver_benches::paired::{Case, Plan, Row, measure, median};
-use resolver_benches::writer::{Rate, pin};
-use resolver_benches::{Memory, Services, TornLine, consume, consume_address, fold, publish};
-use resolver_core::{Handle, Name, Reader};
+use resolver_benches::gates::{self, IDLE, table};
+use resolver_benches::ours::{self, Places, WriterOf};
+use resolver_benches::paired::{Plan, Samples, sample};
+use resolver_benches::path::{Form, Path as Walk};
+use resolver_benches::peers::{self, balancers::Balancers, cells::Cells, names::Maps};
+use resolver_benches::report::{self, Key, Table};
+use resolver_benches::stopped::{self, MAPPED, Publisher, STOPPED, WRITTEN};
+use resolver_benches::subject::{Role, Subject};
+use resolver_benches::writer::{Rate, pin, round_trip};
+use resolver_benches::{Memory, Services, floors::Floors};
+use resolver_core::{Capacity, Endpoint, OwnedSegment, Segment, Standing};
 
-/// Runs of the whole; the middle ratio is printed.
+const HELP: &str = "\
+ratios: what resolve() costs beside plain loads of a line and beside other libraries; median of paired ratios, the middle of
+three runs. Peers are measured if they are built in (--features peers).
+
+  --quick          no peers, 16 and 1024 services, idle and 1M writes/s
+  --assert         exit with 1 if a gate fails
+  --markdown       print tables of markdown
+  --only TEXT      only tables whose title contains TEXT, such as \"by name\" or \"1024 services, dependent\"
+  --out DIRECTORY  for ratios.json and gates.json; latency/ beside the build's own directory otherwise
+";
+
+/// Runs of each table; the middle ratio counts.
 const RUNS: usize = 3;
-/// Fewer pairs than this say nothing.
-const LEAST_PAIRS: usize = 100;
-const WRITES: u64 = 1_000_000;
+/// What "100k" and "1M" are: powers of two, so that no division is in the loop.
+const SCALE: [u32; 2] = [1 << 17, 1 << 20];
+/// Tables that no cache holds: batches long enough for some hundred reads.
+const LARGE: Plan = Plan { batch: std::time::Duration::from_micros(100), rounds: 400, warm_up: 0 };
+const SPEEDS: [(&str, Option<u64>); 4] =
+    [("1k/s", Some(1_000)), ("100k/s", Some(100_000)), ("1M/s", Some(1_000_000)), ("unthrottled", None)];
+/// Reads of a half-written service that must all be whole, in each run.
+const CHECKED: u64 = 1_000_000;
+/// A service that nobody writes while another is.
+const RESTING: usize = 3;
+/// Endpoints of the service that is balanced.
+const BACKENDS: usize = 8;
 
-/// A record as peers hold it: the same seven words.
-type Record = [u64; 7];
-
-/// All that is read, for one number of services.
-struct Field<'m> {
-    reader: Reader<'m>,
-    handles: Vec<Handle>,
-    names: Vec<String>,
-    /// Where the others look, loaded from the caller's memory as a handle is.
-    places: Vec<usize>,
-    lines: Vec<TornLine>,
-    swaps: Vec<ArcSwap<Record>>,
-    map: RwLock<HashMap<String, Record>>,
+#[derive(Default)]
+struct Options {
+    quick: bool,
+    asserts: bool,
+    markdown: bool,
+    only: Option<String>,
+    out: Option<PathBuf>,
 }
 
-/// The next place in a table of `mask + 1`, not in order.
-#[inline(always)]
-fn place(i: u64, mask: usize) -> usize {
-    (i as usize).wrapping_mul(389) & mask
-}
-
-impl Field<'_> {
-    fn by_handle<'a>(&'a self, only: Option<usize>) -> Vec<Case<'a>> {
-        let mask = self.handles.len() - 1;
-        let at = move |i: u64| only.unwrap_or(place(i, mask));
-        let (reader, handles, places) = (self.reader, &self.handles, &self.places);
-        let (lines, swaps) = (&self.lines, &self.swaps);
-        let mut cached: Vec<_> = handles.iter().map(|handle| reader.cached(*handle)).collect();
-        let mut caches: Vec<_> = swaps.iter().map(Cache::new).collect();
-        vec![
-            Case::new("torn line, 8 loads", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ lines[places[at(i)]].fold::<8>())
-            }),
-            Case::new("torn line, 4 loads", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ lines[places[at(i)]].fold::<4>())
-            }),
-            Case::new("resolve", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ consume(reader.resolve(handles[at(i)])))
-            }),
-            Case::new("resolve_address", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ consume_address(reader.resolve_address(handles[at(i)])))
-            }),
-            Case::new("cached handle", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ consume(cached[places[at(i)]].resolve()))
-            }),
-            Case::new("arc-swap load", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ fold(**swaps[places[at(i)]].load()))
-            }),
-            Case::new("arc-swap Cache", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ fold(**caches[places[at(i)]].load()))
-            }),
-        ]
-    }
-
-    /// Each place depends on the answer before it.
-    fn dependent<'a>(&'a self) -> Vec<Case<'a>> {
-        let mask = self.handles.len() - 1;
-        let next = move |sum: u64, i: u64| (sum as usize ^ (i as usize).wrapping_mul(389)) & mask;
-        let (reader, handles, places) = (self.reader, &self.handles, &self.places);
-        let (lines, swaps) = (&self.lines, &self.swaps);
-        vec![
-            Case::new("torn line, 8 loads", move |n| {
-                (0..n).fold(0, |sum, i| lines[places[next(sum, i)]].fold::<8>())
-            }),
-            Case::new("resolve", move |n| {
-                (0..n).fold(0, |sum, i| consume(reader.resolve(handles[next(sum, i)])))
-            }),
-            Case::new("resolve_address", move |n| {
-                (0..n).fold(0, |sum, i| consume_address(reader.resolve_address(handles[next(sum, i)])))
-            }),
-            Case::new("arc-swap load", move |n| {
-                (0..n).fold(0, |sum, i| fold(**swaps[places[next(sum, i)]].load()))
-            }),
-        ]
-    }
-
-    fn by_name<'a>(&'a self) -> Vec<Case<'a>> {
-        let mask = self.names.len() - 1;
-        let (reader, names, map) = (self.reader, &self.names, &self.map);
-        let hashed: Vec<Name<'_>> = names.iter().map(|name| Name::new(name)).collect();
-        vec![
-            Case::new("resolve_name(&str)", move |n| {
-                let at = |i| Name::new(&names[place(i, mask)]);
-                (0..n).fold(0, |sum, i| sum ^ consume(reader.resolve_name(&at(i))))
-            }),
-            Case::new("resolve_name, hashed", move |n| {
-                (0..n).fold(0, |sum, i| sum ^ consume(reader.resolve_name(&hashed[place(i, mask)])))
-            }),
-            Case::new("RwLock<HashMap>", move |n| {
-                (0..n).fold(0, |sum, i| {
-                    let map = map.read().expect("no writer panics");
-                    sum ^ map.get(&names[place(i, mask)]).map_or(0, |record| fold(*record))
-                })
-            }),
-        ]
-    }
-
-    /// What the writer does to all of them but the map, for service `index`.
-    fn write(&self, index: usize, n: u64) {
-        self.lines[index].store(n);
-        self.swaps[index].store(std::sync::Arc::new([n; 7]));
-    }
-}
-
-fn main() {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("resolver-benches ratios: {cores} cores; median of paired ratios, the middle of {RUNS} runs");
-    println!("the first row of each table is its base; ns are medians, for orientation only\n");
-    if !pin(0) {
-        println!("this thread could not be pinned to core 0: expect noise\n");
-    }
-    for count in [16, 1024] {
-        let memory = Memory::for_services(count);
-        let mut services = Services::new(&memory);
-        let field = Field {
-            reader: services.reader,
-            handles: services.handles.clone(),
-            names: services.names.clone(),
-            places: (0..count as usize).collect(),
-            lines: (0..count).map(|_| TornLine::default()).collect(),
-            swaps: (0..count).map(|i| ArcSwap::from_pointee([u64::from(i); 7])).collect(),
-            map: RwLock::new(services.names.iter().map(|name| (name.clone(), [1; 7])).collect()),
-        };
-        report(&format!("by handle, {count} services, idle"), || {
-            measure(Plan::IDLE, &mut field.by_handle(None), None)
-        });
-        report(&format!("by handle, {count} services, dependent, idle"), || {
-            measure(Plan::IDLE, &mut field.dependent(), None)
-        });
-        report(&format!("by name, {count} services, idle"), || {
-            measure(Plan::IDLE, &mut field.by_name(), None)
-        });
-        if cores < 2 {
-            println!("no second core: nothing is measured beside a writer\n");
-            continue;
-        }
-        let (handles, mask) = (services.handles.clone(), count as usize - 1);
-        for spread in [true, false] {
-            let rate = Rate::new(WRITES);
-            let where_ = if spread { "spread over all" } else { "on the one that is read" };
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    // Not pinned, it may share the reader's core: its gaps then void the batches.
-                    pin(1);
-                    rate.keep(|n| {
-                        let index = if spread { place(n, mask) } else { 7 };
-                        publish(&mut services.writer, handles[index], n);
-                        field.write(index, n);
-                    });
-                });
-                let only = (!spread).then_some(7);
-                report(&format!("by handle, {count} services, 1M writes/s {where_}"), || {
-                    measure(Plan::WRITTEN, &mut field.by_handle(only), Some(&rate))
-                });
-                if spread {
-                    report(
-                        &format!("by name, {count} services, 1M writes/s spread (the map's are not written)"),
-                        || measure(Plan::WRITTEN, &mut field.by_name(), Some(&rate)),
-                    );
-                } else {
-                    round_trip();
-                }
-                rate.stop();
-            });
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ratios: {error}");
+            ExitCode::from(2)
         }
     }
 }
 
-/// Prints the middle of the runs for each case.
-fn report(title: &str, mut run: impl FnMut() -> Vec<Row>) {
-    let runs: Vec<Vec<Row>> = (0..RUNS).map(|_| run()).collect();
-    println!("{title}");
-    println!("  {:<24} {:>8} {:>8} {:>8}   runs", "", "ratio", "ns", "pairs");
-    for (index, row) in runs[0].iter().enumerate() {
-        let ratios: Vec<f64> = runs.iter().map(|run| run[index].ratio).collect();
-        let times = runs.iter().map(|run| run[index].nanoseconds).collect();
-        let pairs: usize = runs.iter().map(|run| run[index].pairs).sum();
-        let each: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
-        let (ratio, time) = (median(ratios.clone()), median(times));
-        if pairs < LEAST_PAIRS {
-            println!(
-                "  {:<24} {:>8} {:>8} {pairs:>8}   the writer did not keep its rate",
-                row.name, "-", "-"
-            );
-            continue;
-        }
-        println!("  {:<24} {ratio:>8.2} {time:>8.2} {pairs:>8}   {}", row.name, each.join(" "));
-    }
-    println!();
-}
-
-/// How far apart the two cores are now: a line sent there and back, which moves every figure with a writer.
-fn round_trip() {
-    let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            pin(1);
-            let mut n = 0;
-            while n < u64::MAX {
-                n = ping.load(Ordering::Relaxed);
-                pong.store(n, Ordering::Relaxed);
+fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut options = Options::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value; see --help"));
+        match argument.as_str() {
+            "--quick" => options.quick = true,
+            "--assert" => options.asserts = true,
+            "--markdown" => options.markdown = true,
+            "--only" => options.only = Some(value()?),
+            "--out" => options.out = Some(value()?.into()),
+            stopped::WRITER => {
+                return stopped::publish_without_pause(Path::new(&value()?)).map(|()| ExitCode::SUCCESS);
             }
-        });
-        let mut times = Vec::new();
-        for n in 1..=2000 {
-            let start = std::time::Instant::now();
-            ping.store(n, Ordering::Relaxed);
-            let end = start + std::time::Duration::from_millis(20);
-            while pong.load(Ordering::Relaxed) != n && std::time::Instant::now() < end {}
-            times.push(start.elapsed().as_secs_f64() * 1e9);
+            "--help" | "-h" => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            other => return Err(format!("{other} is no option; see --help").into()),
         }
-        ping.store(u64::MAX, Ordering::Relaxed);
-        println!("core to core and back, with two clock reads: {:.0} ns\n", black_box(median(times)));
-    });
+    }
+    let start = Instant::now();
+    let mut bench = Bench { options, tables: Vec::new(), cores: 1 };
+    bench.head()?;
+    for count in [16, 1024] {
+        bench.services(count);
+    }
+    bench.balancers();
+    bench.stopped()?;
+    for count in [16, 1024] {
+        bench.mapped(count)?;
+    }
+    if !bench.options.quick {
+        for count in SCALE {
+            bench.services(count);
+        }
+    }
+    bench.end(start)
+}
+
+/// The run.
+struct Bench {
+    options: Options,
+    tables: Vec<Table>,
+    cores: usize,
+}
+
+/// Who writes while a table is measured.
+struct Load {
+    rate: Rate,
+    /// To one service alone, or to all in turn.
+    only: Option<usize>,
+}
+
+impl Bench {
+    fn head(&mut self) -> std::io::Result<()> {
+        self.cores = std::thread::available_parallelism()?.get();
+        let groups = peers::groups();
+        let built =
+            if groups.is_empty() { "none: built without --features peers".into() } else { groups.join(", ") };
+        println!("resolver-benches ratios: median of paired ratios, the middle of {RUNS} runs");
+        println!("the first row of each table is its base; ns are medians, for orientation only");
+        println!("{} cores, load {}", self.cores, std::fs::read_to_string("/proc/loadavg")?.trim());
+        println!("peers: {}", if self.options.quick { "none: a quick run" } else { &built });
+        if !pin(0) {
+            println!("this thread could not be pinned to core 0: expect noise");
+        }
+        if self.cores < 2 {
+            println!("no second core: nothing is measured beside a writer");
+        } else {
+            println!("core to core and back, with two clock reads: {:.0} ns", round_trip());
+        }
+        println!();
+        Ok(())
+    }
+
+    /// Prints verdicts, writes the files, and says whether all is well.
+    fn end(self, start: Instant) -> Result<ExitCode, Box<dyn std::error::Error>> {
+        let verdicts = gates::judge(&self.tables);
+        print!("{}", report::verdicts(&verdicts, self.options.markdown));
+        let program = std::env::current_exe()?;
+        let beside = program.ancestors().nth(2).unwrap_or(Path::new("target")).join("latency");
+        let directory = self.options.out.unwrap_or(beside);
+        report::save(&directory, &self.tables, &verdicts)
+            .map_err(|error| format!("{}: {error}; name another place with --out", directory.display()))?;
+        let failed = verdicts.iter().filter(|verdict| !verdict.passes()).count();
+        let behind = verdicts.iter().filter(|verdict| verdict.meets() == Some(false)).count();
+        println!(
+            "\n{} gates and targets, {failed} gates failed, {behind} targets not met; {} of {} were measured; {:.0} s; {}",
+            verdicts.len(),
+            verdicts.len(),
+            gates::all().len(),
+            start.elapsed().as_secs_f64(),
+            directory.join("ratios.json").display(),
+        );
+        Ok(if self.options.asserts && failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Whether a table of this title is asked for.
+    fn wants(&self, key: &Key) -> bool {
+        let title = Table { key: key.clone(), rows: Vec::new(), runs: Vec::new() }.title();
+        self.options.only.as_ref().is_none_or(|only| title.contains(only))
+    }
+
+    /// Keeps and prints a table.
+    fn keep(&mut self, key: Key, rows: Vec<(&'static str, Role)>, runs: Vec<Samples>) {
+        let table = Table { key, rows, runs };
+        println!("{}", table.text(self.options.markdown));
+        self.tables.push(table);
+    }
+
+    /// Measures with nobody writing.
+    fn idle(&mut self, key: Key, plan: Plan, mut subjects: Vec<Subject<'_>>) {
+        if !self.wants(&key) {
+            return;
+        }
+        let rows = subjects.iter().map(|subject| (subject.case.name, subject.role)).collect();
+        let mut run = || sample(plan, subjects.iter_mut().map(|subject| &mut subject.case), None);
+        let runs = (0..RUNS).map(|_| run()).collect();
+        self.keep(key, rows, runs);
+    }
+
+    /// Measures what has a writer, beside it.
+    fn written(&mut self, key: Key, path: Walk, subjects: Vec<Subject<'_>>, load: &Load) {
+        if self.cores < 2 || !self.wants(&key) {
+            return;
+        }
+        let (mut rows, mut cases, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+        for subject in subjects {
+            if let Some(write) = subject.write {
+                rows.push((subject.case.name, subject.role));
+                cases.push(subject.case);
+                writes.push(write);
+            }
+        }
+        let Load { rate, only } = load;
+        let runs = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // Not pinned, it may share the reader's core: its gaps then void the batches.
+                pin(1);
+                rate.keep(|n| writes[rate.aimed_at()](only.unwrap_or(path.place(n)), n));
+            });
+            // Also if a case panics: the writer would be waited for else.
+            let _stop = Stop(rate);
+            (0..RUNS).map(|_| sample(Plan::WRITTEN, &mut cases, Some(rate))).collect()
+        });
+        self.keep(key, rows, runs);
+    }
+
+    /// By handle and by name, for one number of services.
+    fn services(&mut self, count: u32) {
+        let large = count > 1024;
+        let endpoints = if large { count } else { 2 * count };
+        let memory = Memory::of(Capacity { services: count, endpoints, configs: 0, text_bytes: 0 });
+        let services = Services::new(&memory);
+        let (all, one) = (Places::all(&services), Places::one(&services, WRITTEN));
+        let Services { writer, reader, handles, names } = services;
+        let writer = WriterOf::new(writer, handles.clone());
+        let count = count as usize;
+        let floors = Floors::new(&handles);
+        let with_peers = !self.options.quick;
+        let mut cells = with_peers.then(|| Cells::new(count));
+        let mut maps = with_peers.then(|| Maps::new(&names));
+        let plan = if large { LARGE } else { Plan::IDLE.warmed(count as u64) };
+        let key = |table, form: Form, writer: &str| Key {
+            table,
+            form: form.name(),
+            services: count,
+            writer: writer.to_owned(),
+        };
+        for form in [Form::Throughput, Form::Dependent] {
+            let path = Walk::new(form, count);
+            let mut subjects = floors.subjects(path, &all);
+            subjects.extend(ours::by_handle(path, reader, &writer, &all));
+            subjects.extend(cells.iter_mut().flat_map(|cells| cells.subjects(path, &all.indices)));
+            self.idle(key(table::HANDLE, form, IDLE), plan, subjects);
+            let mut subjects = ours::by_name(path, reader, &writer, &all);
+            subjects.extend(maps.iter_mut().flat_map(|maps| maps.subjects(path, &all.names)));
+            self.idle(key(table::NAME, form, IDLE), plan, subjects);
+        }
+        if count == 1024 {
+            let path = Walk::new(Form::Throughput, count);
+            let mut subjects = vec![ours::one_cached(path, reader, handles[WRITTEN])];
+            subjects.extend(cells.iter().flat_map(|cells| cells.one_cached(path)));
+            let key = Key { table: table::ONE, form: "throughput", services: 1, writer: IDLE.into() };
+            self.idle(key, Plan::IDLE, subjects);
+        }
+        for (speed, per_second) in SPEEDS {
+            let hard = per_second.is_none_or(|writes| writes >= 1_000_000);
+            if (large || self.options.quick) && speed != "1M/s" {
+                continue;
+            }
+            for (spread, places) in [(false, &one), (true, &all)] {
+                if large && !spread {
+                    continue;
+                }
+                let load = || Load {
+                    rate: per_second.map_or_else(Rate::unthrottled, Rate::new),
+                    only: (!spread).then_some(WRITTEN),
+                };
+                let writes = format!("{speed} {}", if spread { "spread" } else { "same" });
+                for form in [Form::Throughput, Form::Dependent] {
+                    let path = Walk::new(form, count);
+                    let mut subjects = floors.subjects(path, places);
+                    subjects.extend(ours::by_handle(path, reader, &writer, places));
+                    if hard && count == 1024 && (form == Form::Throughput || speed == "1M/s") {
+                        let cells = cells.iter_mut();
+                        subjects.extend(cells.flat_map(|cells| cells.subjects(path, &places.indices)));
+                    }
+                    self.written(key(table::HANDLE, form, &writes), path, subjects, &load());
+                    let few = !large && speed == "1M/s" && form == Form::Throughput;
+                    if few {
+                        let mut subjects = ours::by_name(path, reader, &writer, places);
+                        let maps = maps.iter_mut().filter(|_| count == 1024);
+                        subjects.extend(maps.flat_map(|maps| maps.subjects(path, &places.names)));
+                        self.written(key(table::NAME, form, &writes), path, subjects, &load());
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of several endpoints of one service.
+    fn balancers(&mut self) {
+        let memory = Memory::for_services(16);
+        let mut services = Services::new(&memory);
+        let endpoint = |id: usize| Endpoint::new(([10, 0, 0, id as u8 + 1], 9000).into()).with_id(id as u64);
+        let set: Vec<Endpoint> = (0..BACKENDS).map(endpoint).collect();
+        let handle = services.handles[0];
+        services.writer.publish(handle, &set, Standing::FRESH, b"").expect("there is room for 32");
+        let path = Walk::new(Form::Throughput, 1024);
+        let mut subjects = vec![ours::picks(path, services.reader, handle)];
+        let balancers = (!self.options.quick).then(|| Balancers::new(BACKENDS));
+        subjects.extend(balancers.iter().flat_map(|balancers| balancers.subjects(path)));
+        let key = Key { table: table::BALANCE, form: "throughput", services: 1, writer: IDLE.into() };
+        self.idle(key, Plan::IDLE, subjects);
+    }
+
+    /// Reads of a service whose writer, another process, is stopped in the middle of it.
+    fn stopped(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let count = stopped::SERVICES as usize;
+        let key = |form: Form| Key {
+            table: table::STOPPED,
+            form: form.name(),
+            services: count,
+            writer: "stopped".into(),
+        };
+        if ![Form::Throughput, Form::Dependent].into_iter().any(|form| self.wants(&key(form))) {
+            return Ok(());
+        }
+        let place = stopped::Place::new()?;
+        let mut publisher = Publisher::start(&place.path())?;
+        let segment = Segment::open(place.path())?;
+        let reader = segment.reader();
+        let handle = |index: usize| {
+            reader.service(&format!("svc-{index:08}")).ok_or("the writer did not add its services")
+        };
+        let at_all = |index| {
+            let handles = vec![handle(index)?; count];
+            Ok::<_, &str>(Places { indices: vec![index; count], handles, names: Vec::new() })
+        };
+        let (written, resting) = (at_all(WRITTEN)?, at_all(RESTING)?);
+        let handle = written.handles[0];
+        let floors = Floors::new(&written.handles);
+        for form in [Form::Throughput, Form::Dependent] {
+            let path = Walk::new(form, count);
+            let mut subjects = [
+                floors.base(path, &written),
+                ours::reads(ours::RESOLVE, path, reader, &resting.handles),
+                ours::reads(STOPPED, path, reader, &written.handles),
+            ];
+            let rows = subjects.iter().map(|subject| (subject.case.name, subject.role)).collect();
+            let mut runs = Vec::new();
+            let mut checked = 0;
+            for _ in 0..RUNS {
+                publisher.stop_within_a_publication(handle)?;
+                checked += stopped::every_read_is_whole(&reader, handle, CHECKED)?;
+                runs.push(sample(Plan::IDLE, subjects.iter_mut().map(|subject| &mut subject.case), None));
+                publisher.go_on()?;
+            }
+            println!(
+                "{checked} reads beside a stopped writer ({} stops so far), every one whole\n",
+                publisher.stops
+            );
+            self.keep(key(form), rows, runs);
+        }
+        Ok(())
+    }
+
+    /// The same table on the heap, and in a file that is mapped without write permission.
+    fn mapped(&mut self, count: u32) -> Result<(), Box<dyn std::error::Error>> {
+        let place = stopped::Place::new()?;
+        let capacity = Capacity { services: count, endpoints: 2 * count, configs: 0, text_bytes: 0 };
+        let mut owned = OwnedSegment::acquire(place.path(), &capacity)?;
+        let in_file = Services::fill(owned.writer()?, count);
+        let segment = Segment::open(place.path())?;
+        let mapped = segment.reader();
+        let memory = Memory::of(capacity);
+        let on_heap = Services::new(&memory);
+        for form in [Form::Throughput, Form::Dependent] {
+            let path = Walk::new(form, count as usize);
+            let subjects = vec![
+                ours::reads(ours::RESOLVE, path, on_heap.reader, &on_heap.handles),
+                ours::reads(MAPPED, path, mapped, &in_file.handles),
+            ];
+            let key = Key {
+                table: table::MAPPED,
+                form: form.name(),
+                services: count as usize,
+                writer: IDLE.into(),
+            };
+            self.idle(key, Plan::IDLE, subjects);
+        }
+        Ok(())
+    }
+}
+
+/// Ends the writer when the reader is done with it.
+struct Stop<'a>(&'a Rate);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }

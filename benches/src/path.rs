@@ -1,0 +1,60 @@
+//! In which order services are asked for.
+
+/// Whether a place is known before the last answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Places are known ahead: calls overlap.
+    Throughput,
+    /// The next place is made from the last answer: calls cannot overlap.
+    Dependent,
+}
+
+impl Form {
+    /// As it is printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Form::Throughput => "throughput",
+            Form::Dependent => "dependent",
+        }
+    }
+}
+
+/// The order in which a loop asks for the services of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// Of a call to the next.
+    pub form: Form,
+    mask: usize,
+}
+
+/// Odd, so that all places come by; in lines it leaves the page, so that nothing is fetched ahead.
+const STRIDE: usize = 389;
+
+impl Path {
+    /// Over this many services.
+    ///
+    /// # Panics
+    ///
+    /// If it is no power of two: a division in the loop would be part of the figure.
+    pub fn new(form: Form, services: usize) -> Self {
+        assert!(services.is_power_of_two(), "{services} services: a power of two, please");
+        Path { form, mask: services - 1 }
+    }
+
+    /// Makes so many calls of `read`, each with its place, and folds what they give.
+    #[inline(always)]
+    pub fn run(self, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
+        let Path { form, mask } = self;
+        let at = |i: u64| (i as usize).wrapping_mul(STRIDE);
+        match form {
+            Form::Throughput => (0..calls).fold(0, |sum, i| sum ^ read(at(i) & mask)),
+            Form::Dependent => (0..calls).fold(0, |last, i| read((last as usize ^ at(i)) & mask)),
+        }
+    }
+
+    /// Where the `n`th write goes.
+    #[inline(always)]
+    pub fn place(self, n: u64) -> usize {
+        (n as usize).wrapping_mul(STRIDE) & self.mask
+    }
+}
