@@ -12,6 +12,7 @@ fn main() {
             .file("src/peers/cpp/cells.cc")
             .std("c++20")
             .opt_level(3)
+            .force_frame_pointer(false)
             .warnings(true)
             .try_compile("resolver-benches-cells");
         if let Err(error) = built {

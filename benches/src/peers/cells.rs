@@ -25,6 +25,7 @@ const FEW: usize = 1024;
 /// A cell of each kind for each service.
 pub struct Cells {
     seqlocks: Vec<Aligned<SeqLock<Record>>>,
+    wide_seqlocks: Vec<SeqLock<[u64; 8]>>,
     atomics: Vec<Aligned<AtomicCell<Record>>>,
     cpp_seqlocks: cpp::Table,
     swaps: Vec<ArcSwap<Record>>,
@@ -50,6 +51,7 @@ impl Cells {
         let records = || values.iter().map(|value| [*value; 7]);
         Cells {
             seqlocks: records().map(|record| Aligned(SeqLock::new(record))).collect(),
+            wide_seqlocks: values.iter().map(|value| SeqLock::new(wide(*value))).collect(),
             atomics: records().map(|record| Aligned(AtomicCell::new(record))).collect(),
             cpp_seqlocks: cpp::Table::seqlocks(&values),
             swaps: records().map(ArcSwap::from_pointee).collect(),
@@ -62,39 +64,52 @@ impl Cells {
 
     /// A row for each kind.
     pub fn subjects<'a>(&'a mut self, path: Path, places: &'a [usize]) -> Vec<Subject<'a>> {
-        let Cells { seqlocks, atomics, cpp_seqlocks, swaps, std_locks, mutexes, rw_locks, few } = self;
-        let (seqlocks, atomics, swaps) = (&*seqlocks, &*atomics, &*swaps);
+        let Cells {
+            seqlocks,
+            wide_seqlocks,
+            atomics,
+            cpp_seqlocks,
+            swaps,
+            std_locks,
+            mutexes,
+            rw_locks,
+            few,
+        } = self;
+        let (seqlocks, wide_seqlocks) = (&*seqlocks, &*wide_seqlocks);
+        let (atomics, swaps) = (&*atomics, &*swaps);
         let (std_locks, mutexes, rw_locks) = (&*std_locks, &*mutexes, &*rw_locks);
         let mut caches: Vec<_> = places.iter().map(|place| Cache::new(&swaps[*place])).collect();
-        let new = |name, read: Box<dyn FnMut(u64) -> u64 + 'a>| Subject::new(name, PEER, read);
         let mut subjects = vec![
-            new(rows::SEQLOCK, Box::new(move |n| path.run(n, |at| fold(seqlocks[places[at]].0.read()))))
+            Subject::new(rows::SEQLOCK, PEER, move |n| path.run(n, |at| fold(seqlocks[places[at]].0.read())))
                 .written(|at, n| *seqlocks[at].0.lock_write() = [n; 7]),
-            new(rows::ATOMIC_CELL, Box::new(move |n| path.run(n, |at| fold(atomics[places[at]].0.load()))))
-                .written(|at, n| atomics[at].0.store([n; 7])),
+            Subject::new(rows::SEQLOCK_64, PEER, move |n| {
+                path.run(n, |at| fold(wide_seqlocks[places[at]].read()))
+            })
+            .written(|at, n| *wide_seqlocks[at].lock_write() = wide(n)),
+            Subject::new(rows::ATOMIC_CELL, PEER, move |n| {
+                path.run(n, |at| fold(atomics[places[at]].0.load()))
+            })
+            .written(|at, n| atomics[at].0.store([n; 7])),
             cpp_seqlocks.subject(rows::CPP_SEQLOCK, PEER, path, places),
             Subject::new(rows::ARC_SWAP_CACHE, Role::Peer { against: CACHED }, move |n| {
                 path.run(n, |at| fold(**caches[at].load()))
             })
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
-            new(rows::ARC_SWAP_LOAD, Box::new(move |n| path.run(n, |at| fold(**swaps[places[at]].load()))))
-                .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
-            new(
-                rows::STD_RW_LOCK,
-                Box::new(move |n| {
-                    path.run(n, |at| fold(*std_locks[places[at]].0.read().expect("nobody panics with it")))
-                }),
-            )
+            Subject::new(rows::ARC_SWAP_LOAD, PEER, move |n| {
+                path.run(n, |at| fold(**swaps[places[at]].load()))
+            })
+            .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
+            Subject::new(rows::STD_RW_LOCK, PEER, move |n| {
+                path.run(n, |at| fold(*std_locks[places[at]].0.read().expect("nobody panics with it")))
+            })
             .written(|at, n| *std_locks[at].0.write().expect("nobody panics with it") = [n; 7]),
-            new(
-                rows::PARKING_LOT_MUTEX,
-                Box::new(move |n| path.run(n, |at| fold(*mutexes[places[at]].0.lock()))),
-            )
+            Subject::new(rows::PARKING_LOT_MUTEX, PEER, move |n| {
+                path.run(n, |at| fold(*mutexes[places[at]].0.lock()))
+            })
             .written(|at, n| *mutexes[at].0.lock() = [n; 7]),
-            new(
-                rows::PARKING_LOT_RW_LOCK,
-                Box::new(move |n| path.run(n, |at| fold(*rw_locks[places[at]].0.read()))),
-            )
+            Subject::new(rows::PARKING_LOT_RW_LOCK, PEER, move |n| {
+                path.run(n, |at| fold(*rw_locks[places[at]].0.read()))
+            })
             .written(|at, n| *rw_locks[at].0.write() = [n; 7]),
         ];
         if let Some(few) = few {
@@ -151,6 +166,11 @@ impl Few {
             shared_pointers.subject(rows::CPP_SHARED_PTR, PEER, path, places),
         ]
     }
+}
+
+/// Eight words; the last one makes their fold what that of the seven is.
+fn wide(value: u64) -> [u64; 8] {
+    [value, value, value, value, value, value, value, 0]
 }
 
 /// What left-right keeps twice.

@@ -38,8 +38,8 @@ struct Few {
     locked: parking_lot::RwLock<Folded>,
     swapped: ArcSwap<Folded>,
     scc: scc::HashMap<String, Record>,
-    evmap: evmap::ReadHandle<String, Record>,
-    evmap_writer: evmap::WriteHandle<String, Record>,
+    evmap: evmap::handles::ReadHandle<String, Record>,
+    evmap_writer: evmap::handles::WriteHandle<String, Record>,
     moka: moka::sync::Cache<String, Record>,
     hickory: Cached,
 }

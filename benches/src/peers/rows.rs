@@ -6,6 +6,8 @@ pub const SEQLOCK: &str = "seqlock";
 pub const ATOMIC_CELL: &str = "crossbeam AtomicCell";
 /// A seqlock of C++.
 pub const CPP_SEQLOCK: &str = "C++ seqlock";
+/// The `seqlock` crate around a record of a whole line, as a plain struct of 64 bytes would be: its sequence is in the next.
+pub const SEQLOCK_64: &str = "seqlock, record of 64 bytes";
 /// arc-swap's cache beside the reader.
 pub const ARC_SWAP_CACHE: &str = "arc-swap Cache";
 /// arc-swap's `load`.

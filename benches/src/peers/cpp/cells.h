@@ -8,7 +8,7 @@
 
 namespace peers {
 
-enum class Kind : std::uint8_t;
+enum class Kind : std::uint8_t { Seqlock, SharedPointer };
 
 // A table of cells that say `values` at first. Its number; tables stay for as long as the process does.
 std::size_t create(Kind kind, rust::Slice<const std::uint64_t> values);
