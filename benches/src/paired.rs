@@ -34,6 +34,8 @@ pub struct Row {
     pub ratio: f64,
     /// Pairs that counted.
     pub pairs: usize,
+    /// Median of the writes a second meanwhile; not a number without a writer.
+    pub writes: f64,
 }
 
 /// How long, and how often.
@@ -67,19 +69,23 @@ pub struct Samples {
     names: Vec<&'static str>,
     /// Of each case, by round; none where the writer did not keep its rate.
     times: Vec<Vec<Option<f64>>>,
+    /// Writes a second in the batches that counted, of each case.
+    writes: Vec<Vec<f64>>,
 }
 
 impl Samples {
     /// Of one case, its ratio to another one's. Nothing where either is not among them.
     pub fn row(&self, name: &str, base: &str) -> Option<Row> {
-        let times = |name| Some(&self.times[self.names.iter().position(|known| *known == name)?]);
+        let index = |name| self.names.iter().position(|known| *known == name);
+        let times = |name| Some(&self.times[index(name)?]);
         let pairs = times(name)?.iter().zip(times(base)?);
         let ratios: Vec<f64> = pairs.filter_map(|(time, base)| Some((*time)? / (*base)?)).collect();
         Some(Row {
-            name: self.names.iter().find(|known| **known == name)?,
+            name: self.names[index(name)?],
             nanoseconds: median(times(name)?.iter().flatten().copied().collect()),
             pairs: ratios.len(),
             ratio: median(ratios),
+            writes: median(self.writes[index(name)?].clone()),
         })
     }
 }
@@ -117,6 +123,7 @@ pub fn sample<'c, 'a: 'c>(
         calls.push(calls_for(plan.batch, case));
     }
     let mut times = vec![Vec::with_capacity(plan.rounds); count];
+    let mut writes = vec![Vec::new(); count];
     for round in 0..plan.rounds {
         for place in 0..count {
             let index = (place + round) % count;
@@ -127,11 +134,15 @@ pub fn sample<'c, 'a: 'c>(
             let start = Instant::now();
             std::hint::black_box((case.run)(calls[index]));
             let time = start.elapsed();
+            let written = rate.map(Rate::writes);
             let valid = rate.zip(before).is_none_or(|(rate, before)| rate.was_kept(before, time));
+            if valid && let (Some(before), Some(written)) = (before, written) {
+                writes[index].push((written - before.writes) as f64 / time.as_secs_f64());
+            }
             times[index].push(valid.then(|| time.as_secs_f64() * 1e9 / calls[index] as f64));
         }
     }
-    Samples { names: cases.iter().map(|case| case.name).collect(), times }
+    Samples { names: cases.iter().map(|case| case.name).collect(), times, writes }
 }
 
 /// Calls that fill a batch.

@@ -1,5 +1,8 @@
 //! In which order services are asked for.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Whether a place is known before the last answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -27,6 +30,9 @@ pub struct Path {
     mask: usize,
 }
 
+/// Steps so far, of all batches.
+static WALKED: AtomicU64 = AtomicU64::new(0);
+
 /// Odd, so that all places come by; in lines it leaves the page, so that nothing is fetched ahead.
 const STRIDE: usize = 389;
 
@@ -46,10 +52,18 @@ impl Path {
     pub fn run(self, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
         let Path { form, mask } = self;
         let at = |i: u64| (i as usize).wrapping_mul(STRIDE);
+        let calls = Path::steps(calls);
         match form {
-            Form::Throughput => (0..calls).fold(0, |sum, i| sum ^ read(at(i) & mask)),
-            Form::Dependent => (0..calls).fold(0, |last, i| read((last as usize ^ at(i)) & mask)),
+            Form::Throughput => calls.fold(0, |sum, i| sum ^ read(at(i) & mask)),
+            Form::Dependent => calls.fold(0, |last, i| read((last as usize ^ at(i)) & mask)),
         }
+    }
+
+    /// The steps of so many calls. Each batch goes on where the last one was left, whoever made it: a large table would
+    /// else be read in one corner only, which the cache has.
+    pub fn steps(calls: u64) -> Range<u64> {
+        let begin = WALKED.fetch_add(calls, Ordering::Relaxed);
+        begin..begin + calls
     }
 
     /// Where the `n`th write goes.

@@ -52,6 +52,9 @@ pub struct Figures {
     /// Over all runs.
     pairs: usize,
     runs: Vec<f64>,
+    /// Millions of writes a second meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writes: Option<f64>,
     /// Of a peer: our row that does the same work, and the ratio to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<&'static str>,
@@ -90,6 +93,9 @@ impl Table {
                 ns: ratio.map(|_| rounded(median(runs.iter().map(|run| run.nanoseconds).collect()))),
                 pairs: runs.iter().map(|run| run.pairs).sum(),
                 runs: runs.iter().map(|run| rounded(run.ratio)).filter(|ratio| ratio.is_finite()).collect(),
+                writes: Some(median(runs.iter().map(|run| run.writes / 1e6).collect()))
+                    .filter(|writes| writes.is_finite())
+                    .map(rounded),
                 against,
                 to_ours: against
                     .and_then(|ours| self.ratio(row, ours))
@@ -108,18 +114,21 @@ impl Table {
 
     /// For a terminal, or as a table of markdown.
     pub fn text(&self, markdown: bool) -> String {
-        let cells: Vec<[String; 6]> = self.figures().iter().map(Figures::cells).collect();
-        let head = ["", "ratio", "ns", "to ours", "pairs", "runs"].map(String::from);
+        let cells: Vec<[String; 7]> = self.figures().iter().map(Figures::cells).collect();
+        let head = ["", "ratio", "ns", "to ours", "M writes/s", "pairs", "runs"].map(String::from);
         let title = if markdown { format!("### {}\n", self.title()) } else { self.title() };
         let mut text = title + "\n";
         if markdown {
-            let _ = writeln!(text, "| {} |\n|---|---:|---:|---:|---:|---|", head.join(" | "));
+            let _ = writeln!(text, "| {} |\n|---|---:|---:|---:|---:|---:|---|", head.join(" | "));
             for row in &cells {
                 let _ = writeln!(text, "| {} |", row.join(" | "));
             }
         } else {
-            for [name, ratio, ns, ours, pairs, runs] in std::iter::once(&head).chain(&cells) {
-                let _ = writeln!(text, "  {name:<38} {ratio:>8} {ns:>9} {ours:>16} {pairs:>7}   {runs}");
+            for [name, ratio, ns, ours, writes, pairs, runs] in std::iter::once(&head).chain(&cells) {
+                let _ = writeln!(
+                    text,
+                    "  {name:<38} {ratio:>8} {ns:>9} {ours:>16} {writes:>10} {pairs:>7}  {runs}"
+                );
             }
         }
         text
@@ -127,7 +136,7 @@ impl Table {
 }
 
 impl Figures {
-    fn cells(&self) -> [String; 6] {
+    fn cells(&self) -> [String; 7] {
         let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
         let ours = match (self.against, self.to_ours) {
             (None, _) => String::new(),
@@ -138,7 +147,8 @@ impl Figures {
         let runs: Vec<String> = self.runs.iter().map(|ratio| format!("{ratio:.2}")).collect();
         let runs =
             if self.ratio.is_some() { runs.join(" ") } else { "the writer did not keep its rate".into() };
-        [self.row.into(), number(self.ratio), number(self.ns), ours, self.pairs.to_string(), runs]
+        let writes = self.writes.map_or(String::new(), |writes| format!("{writes:.3}"));
+        [self.row.into(), number(self.ratio), number(self.ns), ours, writes, self.pairs.to_string(), runs]
     }
 }
 

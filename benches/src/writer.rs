@@ -25,12 +25,15 @@ pub struct Rate {
     writes: AtomicU64,
     /// Gaps in which it was off its core.
     gaps: AtomicU64,
+    /// Turns of its loop, whether it wrote in them or not: what shows that it is there.
+    turns: AtomicU64,
 }
 
 /// Where the writer stood when a batch began.
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
-    writes: u64,
+    /// Writes until then.
+    pub writes: u64,
     gaps: u64,
 }
 
@@ -46,8 +49,8 @@ impl Rate {
     }
 
     fn of(per_second: Option<u64>) -> Self {
-        let (writes, gaps) = (AtomicU64::new(0), AtomicU64::new(0));
-        Rate { per_second, stop: AtomicBool::new(false), aim: AtomicUsize::new(0), writes, gaps }
+        let [writes, gaps, turns] = [const { AtomicU64::new(0) }; 3];
+        Rate { per_second, stop: AtomicBool::new(false), aim: AtomicUsize::new(0), writes, gaps, turns }
     }
 
     /// Says which case is measured next: the writer writes to that one alone.
@@ -70,10 +73,19 @@ impl Rate {
         Before { writes: self.writes.load(Ordering::Relaxed), gaps: self.gaps.load(Ordering::Relaxed) }
     }
 
-    /// Whether the writer was on its core and made at least 90 % of its writes during the batch.
+    /// Whether the writer was on its core and made at least 90 % of its writes during the batch that has just ended.
     pub fn was_kept(&self, before: Before, time: Duration) -> bool {
         let writes = self.writes.load(Ordering::Relaxed) - before.writes;
         let wanted = time.as_secs_f64() * self.per_second.unwrap_or(0) as f64 * 0.9;
+        // A gap shows when it is over: who is off its core from before the batch until after it has none yet, so it is
+        // waited for. The turn is stored after the gap.
+        let turns = self.turns.load(Ordering::Relaxed);
+        let end = Instant::now() + LONGEST_GAP;
+        while self.turns.load(Ordering::Acquire) == turns {
+            if Instant::now() > end {
+                return false;
+            }
+        }
         self.gaps.load(Ordering::Relaxed) == before.gaps && writes as f64 + 1.0 >= wanted
     }
 
@@ -97,6 +109,7 @@ impl Rate {
                 due = now;
             }
             last = now;
+            self.turn();
             if now >= due {
                 n += 1;
                 write(n);
@@ -104,6 +117,11 @@ impl Rate {
                 due += step;
             }
         }
+    }
+
+    /// Counts a turn. Only the writer's thread does.
+    fn turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     fn keep_writing(&self, mut write: impl FnMut(u64)) {
@@ -120,10 +138,12 @@ impl Rate {
             if now - last > LONGEST_GAP {
                 self.gaps.fetch_add(1, Ordering::Relaxed);
             }
+            self.turn();
             between = if now - last > LOOK { (between / 2).max(1) } else { (between * 2).min(64) };
             if now - rested > EACH {
                 let end = now + REST;
                 while now < end {
+                    self.turn();
                     now = Instant::now();
                 }
                 rested = now;

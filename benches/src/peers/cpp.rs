@@ -20,7 +20,7 @@ mod bridge {
 
         type Kind;
         fn create(kind: Kind, values: &[u64]) -> usize;
-        fn run(table: usize, places: &[usize], calls: u64, dependent: bool) -> u64;
+        fn run(table: usize, places: &[usize], begin: u64, end: u64, dependent: bool) -> u64;
         fn write(table: usize, at: usize, value: u64);
     }
 }
@@ -58,11 +58,13 @@ impl Table {
         assert_eq!(places.len(), self.length, "a place for each cell");
         assert!(places.iter().all(|place| *place < self.length), "a place that is none");
         let dependent = path.form == Form::Dependent;
-        Subject::new(name, role, move |n| bridge::run(self.number, places, n, dependent)).written(
-            move |at, n| {
-                assert!(at < self.length, "a place that is none");
-                bridge::write(self.number, at, n);
-            },
-        )
+        Subject::new(name, role, move |n| {
+            let steps = Path::steps(n);
+            bridge::run(self.number, places, steps.start, steps.end, dependent)
+        })
+        .written(move |at, n| {
+            assert!(at < self.length, "a place that is none");
+            bridge::write(self.number, at, n);
+        })
     }
 }

@@ -65,7 +65,8 @@ private:
 
 struct Table {
     virtual ~Table() = default;
-    virtual std::uint64_t run(rust::Slice<const std::size_t> places, std::uint64_t calls, bool dependent) const = 0;
+    virtual std::uint64_t run(rust::Slice<const std::size_t> places, std::uint64_t begin, std::uint64_t end,
+        bool dependent) const = 0;
     virtual void write(std::size_t at, std::uint64_t value) = 0;
 };
 
@@ -76,15 +77,16 @@ public:
         for (std::size_t at = 0; at < values.size(); ++at) cells_[at].store(record(values[at]));
     }
 
-    std::uint64_t run(rust::Slice<const std::size_t> places, std::uint64_t calls, bool dependent) const override {
+    std::uint64_t run(rust::Slice<const std::size_t> places, std::uint64_t begin, std::uint64_t end,
+        bool dependent) const override {
         const std::size_t* const place = places.data();
         const Cell* const cells = cells_.data();
         const std::size_t mask = places.size() - 1;
         std::uint64_t sum = 0;
         if (dependent) {
-            for (std::uint64_t i = 0; i < calls; ++i) sum = cells[place[(sum ^ i * 389) & mask]].read();
+            for (std::uint64_t i = begin; i < end; ++i) sum = cells[place[(sum ^ i * 389) & mask]].read();
         } else {
-            for (std::uint64_t i = 0; i < calls; ++i) sum ^= cells[place[i * 389 & mask]].read();
+            for (std::uint64_t i = begin; i < end; ++i) sum ^= cells[place[i * 389 & mask]].read();
         }
         return sum;
     }
@@ -112,8 +114,9 @@ std::size_t create(Kind kind, rust::Slice<const std::uint64_t> values) {
     return tables().size() - 1;
 }
 
-std::uint64_t run(std::size_t table, rust::Slice<const std::size_t> places, std::uint64_t calls, bool dependent) {
-    return tables().at(table)->run(places, calls, dependent);
+std::uint64_t run(std::size_t table, rust::Slice<const std::size_t> places, std::uint64_t begin, std::uint64_t end,
+        bool dependent) {
+    return tables().at(table)->run(places, begin, end, dependent);
 }
 
 void write(std::size_t table, std::size_t at, std::uint64_t value) { tables().at(table)->write(at, value); }
