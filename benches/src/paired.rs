@@ -38,12 +38,17 @@ pub struct Row {
     pub writes: f64,
 }
 
+/// Batches of each case that are tried for, beside a writer ...
+const ENOUGH: usize = 100;
+/// ... in so many times the rounds.
+const PATIENCE: usize = 4;
+
 /// How long, and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Length of a batch.
     pub batch: Duration,
-    /// Rounds.
+    /// Rounds; up to four times as many beside a writer that did not keep its rate.
     pub rounds: usize,
     /// Calls before each batch, at least; a quarter of the batch's if that is more. A table that fits the cache is to be
     /// in it, however slow the case.
@@ -124,7 +129,15 @@ pub fn sample<'c, 'a: 'c>(
     }
     let mut times = vec![Vec::with_capacity(plan.rounds); count];
     let mut writes = vec![Vec::new(); count];
-    for round in 0..plan.rounds {
+    // Where others take the writer's core, its batches are worth some more rounds.
+    let most = if rate.is_some() { plan.rounds * PATIENCE } else { plan.rounds };
+    for round in 0..most {
+        if round > 0 && round % plan.rounds == 0 {
+            let fewest = times.iter().map(|times| times.iter().flatten().count()).min();
+            if fewest >= Some(ENOUGH) {
+                break;
+            }
+        }
         for place in 0..count {
             let index = (place + round) % count;
             let case = &mut cases[index];

@@ -145,8 +145,11 @@ impl Figures {
             (Some(_), ratio) => number(ratio),
         };
         let runs: Vec<String> = self.runs.iter().map(|ratio| format!("{ratio:.2}")).collect();
-        let runs =
-            if self.ratio.is_some() { runs.join(" ") } else { "the writer did not keep its rate".into() };
+        let runs = if self.ratio.is_some() {
+            runs.join(" ")
+        } else {
+            "too few: the writer did not keep its rate, or its core".into()
+        };
         let writes = self.writes.map_or(String::new(), |writes| format!("{writes:.3}"));
         [self.row.into(), number(self.ratio), number(self.ns), ours, writes, self.pairs.to_string(), runs]
     }
