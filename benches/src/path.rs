@@ -72,3 +72,28 @@ impl Path {
         (n as usize).wrapping_mul(STRIDE) & self.mask
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One test: the steps are all batches', so two tests would walk into each other.
+    #[test]
+    fn two_batches_of_half_a_table_are_all_of_it_and_answers_lead_the_dependent_walk() {
+        let mut asked = vec![0; 1 << 12];
+        for _ in 0..2 {
+            Path::new(Form::Throughput, 1 << 12).run(1 << 11, |at| {
+                asked[at] += 1;
+                0
+            });
+        }
+        assert!(asked.iter().all(|times| *times == 1));
+        let mut places = Vec::new();
+        Path::new(Form::Dependent, 16).run(64, |at| {
+            places.push(at);
+            places.len() as u64 % 3
+        });
+        // Without the answers the places would be 16 in turn.
+        assert!(places.chunks(16).any(|turn| turn.iter().any(|at| turn[1..].contains(at) && *at == turn[0])));
+    }
+}

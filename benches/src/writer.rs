@@ -183,3 +183,37 @@ pub fn round_trip() -> f64 {
         crate::paired::median(times)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: Duration = Duration::from_micros(100);
+
+    #[test]
+    fn a_batch_without_its_writer_does_not_count() {
+        // At rates at which no write is due within a batch, or none is asked for, the count of writes shows nothing.
+        for rate in [Rate::new(1000), Rate::unthrottled()] {
+            assert!(!rate.was_kept(rate.start(), BATCH), "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_beside_its_writer_counts() {
+        for rate in [Rate::new(1000), Rate::unthrottled()] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| rate.keep(|n| _ = std::hint::black_box(n)));
+                let end = Instant::now() + Duration::from_secs(60);
+                let kept = || {
+                    let (before, start) = (rate.start(), Instant::now());
+                    while start.elapsed() < BATCH {}
+                    rate.was_kept(before, start.elapsed())
+                };
+                // Others may take its core now and then, but not for a minute.
+                let counted = std::iter::repeat_with(kept).find(|kept| *kept || Instant::now() > end);
+                rate.stop();
+                assert_eq!(counted, Some(true), "{rate:?}");
+            });
+        }
+    }
+}
