@@ -107,7 +107,7 @@ impl Floors {
     /// The whole line alone, for tables that need no more than their base.
     pub fn base<'a>(&'a self, path: Path, places: &'a Places) -> Subject<'a> {
         let (lines, indices) = (&self.lines, &places.indices);
-        let read = move |n| path.run(n, |at| lines[indices[at]].fold::<8>());
+        let read = move |n| path.run(n, move |at| lines[indices[at]].fold::<8>());
         Subject::new(LINE, Role::Floor, read).written(move |at, n| lines[at].store(n))
     }
 
@@ -115,10 +115,10 @@ impl Floors {
     pub fn subjects<'a>(&'a self, path: Path, places: &'a Places) -> Vec<Subject<'a>> {
         let Floors { lines, seqlocks, incarnations } = self;
         let Places { indices, handles, .. } = places;
-        let half = move |n| path.run(n, |at| lines[indices[at]].fold::<4>());
-        let one = move |n| path.run(n, |at| lines[indices[at]].fold::<1>());
+        let half = move |n| path.run(n, move |at| lines[indices[at]].fold::<4>());
+        let one = move |n| path.run(n, move |at| lines[indices[at]].fold::<1>());
         let plain = move |n| {
-            path.run(n, |at| {
+            path.run(n, move |at| {
                 let bits = handles[at].to_bits();
                 seqlocks.get(bits as u32 as usize).map_or(0, |seqlock| seqlock.fold(bits >> 32))
             })

@@ -148,10 +148,12 @@ pub fn by_handle<'a>(
     let mut cached: Vec<CachedHandle<'a>> = handles.iter().map(|handle| reader.cached(*handle)).collect();
     let indices = &places.indices;
     vec![
-        Subject::new(RESOLVE, Role::Ours, move |n| path.run(n, |at| consume(reader.resolve(handles[at]))))
-            .written(writer.write()),
+        Subject::new(RESOLVE, Role::Ours, move |n| {
+            path.run(n, move |at| consume(reader.resolve(handles[at])))
+        })
+        .written(writer.write()),
         Subject::new(ADDRESS, Role::Ours, move |n| {
-            path.run(n, |at| consume_address(reader.resolve_address(handles[at])))
+            path.run(n, move |at| consume_address(reader.resolve_address(handles[at])))
         })
         .written(writer.write()),
         Subject::new(CACHED, Role::Ours, move |n| path.run(n, |at| consume(cached[indices[at]].resolve())))
@@ -161,7 +163,7 @@ pub fn by_handle<'a>(
 
 /// Whole records by handle.
 pub fn reads<'a>(name: &'static str, path: Path, reader: Reader<'a>, handles: &'a [Handle]) -> Subject<'a> {
-    Subject::new(name, Role::Ours, move |n| path.run(n, |at| consume(reader.resolve(handles[at]))))
+    Subject::new(name, Role::Ours, move |n| path.run(n, move |at| consume(reader.resolve(handles[at]))))
 }
 
 /// The private copy of one service, asked all the time.
@@ -181,7 +183,7 @@ pub fn by_name<'a>(
     let hashed: Vec<Name<'a>> = names.iter().map(|name| Name::new(name)).collect();
     vec![
         Subject::new(NAME, Role::Ours, move |n| {
-            path.run(n, |at| consume(reader.resolve_name(&Name::new(&names[at]))))
+            path.run(n, move |at| consume(reader.resolve_name(&Name::new(&names[at]))))
         })
         .written(writer.write()),
         Subject::new(HASHED, Role::Ours, move |n| {

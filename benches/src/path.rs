@@ -47,15 +47,14 @@ impl Path {
         Path { form, mask: services - 1 }
     }
 
-    /// Makes so many calls of `read`, each with its place, and folds what they give.
+    /// Makes so many calls of `read`, each with its place, and folds what they give. Hand over what `read` needs by `move`
+    /// where it can be copied: it is then the loop's own, as a router's would be.
     #[inline(always)]
-    pub fn run(self, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
-        let Path { form, mask } = self;
-        let at = |i: u64| (i as usize).wrapping_mul(STRIDE);
-        let calls = Path::steps(calls);
-        match form {
-            Form::Throughput => calls.fold(0, |sum, i| sum ^ read(at(i) & mask)),
-            Form::Dependent => calls.fold(0, |last, i| read((last as usize ^ at(i)) & mask)),
+    pub fn run(self, calls: u64, read: impl FnMut(usize) -> u64) -> u64 {
+        let steps = Path::steps(calls);
+        match self.form {
+            Form::Throughput => overlapping(self.mask, steps, read),
+            Form::Dependent => dependent(self.mask, steps, read),
         }
     }
 
@@ -71,6 +70,18 @@ impl Path {
     pub fn place(self, n: u64) -> usize {
         (n as usize).wrapping_mul(STRIDE) & self.mask
     }
+}
+
+// Each loop is a function of its own, so that neither takes registers from the other.
+
+#[inline(never)]
+fn overlapping(mask: usize, steps: Range<u64>, mut read: impl FnMut(usize) -> u64) -> u64 {
+    steps.fold(0, |sum, i| sum ^ read((i as usize).wrapping_mul(STRIDE) & mask))
+}
+
+#[inline(never)]
+fn dependent(mask: usize, steps: Range<u64>, mut read: impl FnMut(usize) -> u64) -> u64 {
+    steps.fold(0, |last, i| read((last as usize ^ (i as usize).wrapping_mul(STRIDE)) & mask))
 }
 
 #[cfg(test)]

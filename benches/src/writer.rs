@@ -184,6 +184,46 @@ pub fn round_trip() -> f64 {
     })
 }
 
+/// How much longer this core takes for plain arithmetic while the other one is at work: 1.0 where they are cores of their own;
+/// more where they are two threads of one, and then every row of one or two nanoseconds depends on what the other does.
+pub fn sharing() -> f64 {
+    let stop = AtomicBool::new(false);
+    let alone = fastest_arithmetic();
+    let beside = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(1);
+            while !stop.load(Ordering::Relaxed) {
+                std::hint::black_box(arithmetic());
+            }
+        });
+        let beside = fastest_arithmetic();
+        stop.store(true, Ordering::Relaxed);
+        beside
+    });
+    beside / alone
+}
+
+/// The fastest of many: what others do on this core is not the question.
+fn fastest_arithmetic() -> f64 {
+    let time = |_| {
+        let start = Instant::now();
+        std::hint::black_box(arithmetic());
+        start.elapsed().as_secs_f64()
+    };
+    (0..500).map(time).fold(f64::INFINITY, f64::min)
+}
+
+/// As many independent instructions as a core can take at a time, for some ten microseconds.
+fn arithmetic() -> u64 {
+    let mut lanes = std::hint::black_box([1u64, 2, 3, 4, 5, 6]);
+    for round in 0..8192 {
+        for lane in &mut lanes {
+            *lane = std::hint::black_box(lane.rotate_left(1) ^ round);
+        }
+    }
+    lanes.iter().fold(0, |sum, lane| sum ^ lane)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

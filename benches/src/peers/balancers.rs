@@ -36,13 +36,13 @@ impl Balancers {
         let Balancers { round_robin, random, consistent } = self;
         vec![
             Subject::new(rows::PINGORA_ROUND_ROBIN, PEER, move |n| {
-                path.run(n, |_| port(round_robin.select(b"", LOOKS)))
+                path.run(n, move |_| port(round_robin.select(b"", LOOKS)))
             }),
             Subject::new(rows::PINGORA_RANDOM, PEER, move |n| {
-                path.run(n, |_| port(random.select(b"", LOOKS)))
+                path.run(n, move |_| port(random.select(b"", LOOKS)))
             }),
             Subject::new(rows::PINGORA_CONSISTENT, PEER, move |n| {
-                path.run(n, |at| port(consistent.select(&at.to_le_bytes(), LOOKS)))
+                path.run(n, move |at| port(consistent.select(&at.to_le_bytes(), LOOKS)))
             }),
         ]
     }

@@ -80,14 +80,16 @@ impl Cells {
         let (std_locks, mutexes, rw_locks) = (&*std_locks, &*mutexes, &*rw_locks);
         let mut caches: Vec<_> = places.iter().map(|place| Cache::new(&swaps[*place])).collect();
         let mut subjects = vec![
-            Subject::new(rows::SEQLOCK, PEER, move |n| path.run(n, |at| fold(seqlocks[places[at]].0.read())))
-                .written(|at, n| *seqlocks[at].0.lock_write() = [n; 7]),
+            Subject::new(rows::SEQLOCK, PEER, move |n| {
+                path.run(n, move |at| fold(seqlocks[places[at]].0.read()))
+            })
+            .written(|at, n| *seqlocks[at].0.lock_write() = [n; 7]),
             Subject::new(rows::SEQLOCK_64, PEER, move |n| {
-                path.run(n, |at| fold(wide_seqlocks[places[at]].read()))
+                path.run(n, move |at| fold(wide_seqlocks[places[at]].read()))
             })
             .written(|at, n| *wide_seqlocks[at].lock_write() = wide(n)),
             Subject::new(rows::ATOMIC_CELL, PEER, move |n| {
-                path.run(n, |at| fold(atomics[places[at]].0.load()))
+                path.run(n, move |at| fold(atomics[places[at]].0.load()))
             })
             .written(|at, n| atomics[at].0.store([n; 7])),
             cpp_seqlocks.subject(rows::CPP_SEQLOCK, PEER, path, places),
@@ -96,19 +98,19 @@ impl Cells {
             })
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
             Subject::new(rows::ARC_SWAP_LOAD, PEER, move |n| {
-                path.run(n, |at| fold(**swaps[places[at]].load()))
+                path.run(n, move |at| fold(**swaps[places[at]].load()))
             })
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
             Subject::new(rows::STD_RW_LOCK, PEER, move |n| {
-                path.run(n, |at| fold(*std_locks[places[at]].0.read().expect("nobody panics with it")))
+                path.run(n, move |at| fold(*std_locks[places[at]].0.read().expect("nobody panics with it")))
             })
             .written(|at, n| *std_locks[at].0.write().expect("nobody panics with it") = [n; 7]),
             Subject::new(rows::PARKING_LOT_MUTEX, PEER, move |n| {
-                path.run(n, |at| fold(*mutexes[places[at]].0.lock()))
+                path.run(n, move |at| fold(*mutexes[places[at]].0.lock()))
             })
             .written(|at, n| *mutexes[at].0.lock() = [n; 7]),
             Subject::new(rows::PARKING_LOT_RW_LOCK, PEER, move |n| {
-                path.run(n, |at| fold(*rw_locks[places[at]].0.read()))
+                path.run(n, move |at| fold(*rw_locks[places[at]].0.read()))
             })
             .written(|at, n| *rw_locks[at].0.write() = [n; 7]),
         ];
@@ -150,14 +152,18 @@ impl Few {
         let (watches, readers) = (&*watches, &*left_right_readers);
         let Blackboard { readers: entries, writers, .. } = &*blackboard;
         vec![
-            Subject::new(rows::ICEORYX2, PEER, move |n| path.run(n, |at| fold(*entries[places[at]].get())))
-                .written(|at, n| writers[at].update_with_copy([n; 7])),
-            Subject::new(rows::WATCH, PEER, move |n| path.run(n, |at| fold(*watches[places[at]].1.borrow())))
-                .written(|at, n| {
-                    watches[at].0.send_replace([n; 7]);
-                }),
+            Subject::new(rows::ICEORYX2, PEER, move |n| {
+                path.run(n, move |at| fold(*entries[places[at]].get()))
+            })
+            .written(|at, n| writers[at].update_with_copy([n; 7])),
+            Subject::new(rows::WATCH, PEER, move |n| {
+                path.run(n, move |at| fold(*watches[places[at]].1.borrow()))
+            })
+            .written(|at, n| {
+                watches[at].0.send_replace([n; 7]);
+            }),
             Subject::new(rows::LEFT_RIGHT, PEER, move |n| {
-                path.run(n, |at| readers[places[at]].enter().map_or(0, |kept| fold(kept.0)))
+                path.run(n, move |at| readers[places[at]].enter().map_or(0, |kept| fold(kept.0)))
             })
             .written(|at, n| {
                 left_right_writers[at].append(Set([n; 7]));

@@ -10,7 +10,7 @@ use resolver_benches::path::Path as Walk;
 use resolver_benches::peers;
 use resolver_benches::report::{self, Key, Table};
 use resolver_benches::subject::{Role, Subject};
-use resolver_benches::writer::{Rate, pin, round_trip};
+use resolver_benches::writer::{Rate, pin, round_trip, sharing};
 
 /// Runs of each table; the middle ratio counts.
 pub(crate) const RUNS: usize = 3;
@@ -63,6 +63,13 @@ impl Bench {
             println!("no second core: nothing is measured beside a writer");
         } else {
             println!("core to core and back, with two clock reads: {:.0} ns", round_trip());
+            let sharing = sharing();
+            println!("arithmetic beside a busy second core: {sharing:.2} of its time alone");
+            if sharing > 1.1 {
+                println!(
+                    "the two cores share one: rows of a nanosecond or two move with whatever runs on the other"
+                );
+            }
         }
         println!();
         Ok(())
