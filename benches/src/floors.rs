@@ -106,15 +106,15 @@ impl Floors {
 
     /// The whole line alone, for tables that need no more than their base.
     pub fn base<'a>(&'a self, path: Path, places: &'a Places) -> Subject<'a> {
-        let (lines, indices) = (&self.lines, &places.indices);
+        let (lines, indices) = (&self.lines[..], &places.indices[..]);
         let read = move |n| path.run(n, move |at| lines[indices[at]].fold::<8>());
         Subject::new(LINE, Role::Floor, read).written(move |at, n| lines[at].store(n))
     }
 
     /// All of them, the base first.
     pub fn subjects<'a>(&'a self, path: Path, places: &'a Places) -> Vec<Subject<'a>> {
-        let Floors { lines, seqlocks, incarnations } = self;
-        let Places { indices, handles, .. } = places;
+        let (lines, seqlocks, incarnations) = (&self.lines[..], &self.seqlocks[..], &self.incarnations[..]);
+        let (indices, handles) = (&places.indices[..], &places.handles[..]);
         let half = move |n| path.run(n, move |at| lines[indices[at]].fold::<4>());
         let one = move |n| path.run(n, move |at| lines[indices[at]].fold::<1>());
         let plain = move |n| {

@@ -143,10 +143,9 @@ pub fn by_handle<'a>(
     writer: &'a WriterOf<'_>,
     places: &'a Places,
 ) -> Vec<Subject<'a>> {
-    let handles = &places.handles;
+    let (handles, indices) = (&places.handles[..], &places.indices[..]);
     // One copy for each place, at its index; on one service they are all of that one.
     let mut cached: Vec<CachedHandle<'a>> = handles.iter().map(|handle| reader.cached(*handle)).collect();
-    let indices = &places.indices;
     vec![
         Subject::new(RESOLVE, Role::Ours, move |n| {
             path.run(n, move |at| consume(reader.resolve(handles[at])))
@@ -179,7 +178,7 @@ pub fn by_name<'a>(
     writer: &'a WriterOf<'_>,
     places: &'a Places,
 ) -> Vec<Subject<'a>> {
-    let names = &places.names;
+    let names = &places.names[..];
     let hashed: Vec<Name<'a>> = names.iter().map(|name| Name::new(name)).collect();
     vec![
         Subject::new(NAME, Role::Ours, move |n| {

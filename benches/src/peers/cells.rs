@@ -75,9 +75,9 @@ impl Cells {
             rw_locks,
             few,
         } = self;
-        let (seqlocks, wide_seqlocks) = (&*seqlocks, &*wide_seqlocks);
-        let (atomics, swaps) = (&*atomics, &*swaps);
-        let (std_locks, mutexes, rw_locks) = (&*std_locks, &*mutexes, &*rw_locks);
+        let (seqlocks, wide_seqlocks) = (&seqlocks[..], &wide_seqlocks[..]);
+        let (atomics, swaps) = (&atomics[..], &swaps[..]);
+        let (std_locks, mutexes, rw_locks) = (&std_locks[..], &mutexes[..], &rw_locks[..]);
         let mut caches: Vec<_> = places.iter().map(|place| Cache::new(&swaps[*place])).collect();
         let mut subjects = vec![
             Subject::new(rows::SEQLOCK, PEER, move |n| {
@@ -149,8 +149,8 @@ impl Few {
 
     fn subjects<'a>(&'a mut self, path: Path, places: &'a [usize]) -> Vec<Subject<'a>> {
         let Few { shared_pointers, watches, left_right_readers, left_right_writers, blackboard } = self;
-        let (watches, readers) = (&*watches, &*left_right_readers);
-        let Blackboard { readers: entries, writers, .. } = &*blackboard;
+        let (watches, readers) = (&watches[..], &left_right_readers[..]);
+        let (entries, writers) = (&blackboard.readers[..], &blackboard.writers[..]);
         vec![
             Subject::new(rows::ICEORYX2, PEER, move |n| {
                 path.run(n, move |at| fold(*entries[places[at]].get()))
