@@ -167,8 +167,14 @@ pub fn reads<'a>(name: &'static str, path: Path, reader: Reader<'a>, handles: &'
 
 /// The private copy of one service, asked all the time.
 pub fn one_cached<'a>(path: Path, reader: Reader<'a>, handle: Handle) -> Subject<'a> {
-    let mut cached = reader.cached(handle);
-    Subject::new(CACHED, Role::Ours, move |n| path.run(n, |_| consume(cached.resolve())))
+    let mut kept = reader.cached(handle);
+    Subject::new(CACHED, Role::Ours, move |n| {
+        // The loop's own for a batch, as it would be a router's.
+        let mut cached = kept;
+        let folded = path.run(n, |_| consume(cached.resolve()));
+        kept = cached;
+        folded
+    })
 }
 
 /// Reads by name.
