@@ -13,6 +13,7 @@ use resolver_core::{
 };
 
 pub mod paired;
+pub mod tails;
 pub mod writer;
 
 /// One cache line without a sequence, read by eight plain loads: what no protocol can be faster than. A reader of it
