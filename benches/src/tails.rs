@@ -91,12 +91,14 @@ pub const SCENARIOS: [Scenario; 9] = [
 ///
 /// In words: where the writer cannot be started or stopped.
 pub fn run(course: &Course, program: &Path, tell: impl Fn(&str)) -> Result<Sheet, String> {
+    // Before this thread is pinned: it counts the cores that it may have.
+    let machine = Machine::read();
     if !pin(course.reader_core) {
         tell("this thread could not be pinned to its core: expect noise");
     }
     let clock = Clock::measure();
     let mut sheet = Sheet {
-        machine: Machine::read(),
+        machine,
         runs: course.runs,
         samples: course.plan.samples,
         clock: clock::NAME.into(),

@@ -12,7 +12,7 @@ use crate::quantiles::{self, Scenario, scenarios};
 use crate::ratio_tables;
 use crate::ratios::{Group, Ratio, distinct};
 use crate::template::{self, LATENCY};
-use crate::words::{services, slug};
+use crate::words::{count, services, slug};
 
 /// Services of the tables that the bars are of, where there is such a table.
 const BARS_AT: u64 = 1024;
@@ -168,8 +168,8 @@ fn scale_plots(groups: &[Group]) -> Drawn<Vec<Plot>> {
         let times = drawn.iter().flat_map(|line| &line.points).map(|(_, ns)| 10_f64.powf(*ns));
         let x = Axis::logarithmic("services", of.iter().map(|group| group.services as f64));
         let y = Axis::logarithmic("ns", times);
-        let sizes = ratio_tables::sizes(&of);
-        let title = format!("{table}, {form}: ns of a call, {sizes} services");
+        let (least, most) = (of.first().map_or(0, |group| group.services), largest.services);
+        let title = format!("{table}, {form}: ns of a call, {} to {}", count(least), services(most));
         let svg = lines(&title, &x, &y, &drawn)?;
         plots.push(Plot {
             file: format!("scale-{}.svg", slug(&format!("{table} {form}"))),

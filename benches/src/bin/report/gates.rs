@@ -54,7 +54,7 @@ impl Verdict {
         let figure = |bound: &str| format!("{measured:.2} of `{base}`'s time, {kind} {bound}");
         Some(match bound.split_once(' ') {
             Some(("<=", bound)) => format!("over the {kind} ({})", figure(bound)),
-            Some((">=", bound)) => format!("ahead by less than the {kind} ({})", figure(bound)),
+            Some((">=", bound)) => format!("short of the {kind} ({})", figure(bound)),
             _ => format!("outside the {kind} ({})", figure(bound)),
         })
     }
@@ -123,7 +123,7 @@ pub(crate) mod tests {
         assert!(gate.text.starts_with("**") && gate.text.contains("over the gate") && gate.short.len() == 1);
         let behind = said("HashMap, foldhash (no writer)", "throughput", "idle", 1024);
         assert_eq!(behind.short[0], "`resolve_name(&str)` is behind");
-        assert!(behind.short[1].contains("ahead by less than the gate"), "{behind:?}");
+        assert!(behind.short[1].contains("short of the gate"), "{behind:?}");
     }
 
     #[test]

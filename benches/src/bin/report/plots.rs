@@ -1,9 +1,10 @@
 //! Two kinds of plots: lines over an axis of nines or of sizes, and bars.
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
-use crate::canvas::{Area, Drawn, FLOOR, INK, MESH, PAPER, SERIES, font, svg};
+use crate::canvas::{Area, Drawn, FLOOR, INK, MESH, SERIES, font, svg};
 use crate::gates::time;
 
 /// A line of a plot.
@@ -83,51 +84,59 @@ fn short(value: f64) -> String {
 ///
 /// What the drawing gives.
 pub fn lines(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> Drawn<String> {
-    svg((760, 440), |root| {
-        let mut chart = ChartBuilder::on(root)
-            .caption(title, font(18))
+    svg((960, 440), |root| {
+        // The legend beside the plot, where it hides nothing.
+        let (plot, legend) = root.split_horizontally(750);
+        let mut chart = ChartBuilder::on(&plot)
+            .caption(title, font(21))
             .margin(14)
-            .x_label_area_size(44)
-            .y_label_area_size(62)
+            .margin_right(40)
+            .x_label_area_size(50)
+            .y_label_area_size(66)
             .build_cartesian_2d(x.clone(), y.clone())?;
         chart
             .configure_mesh()
             .bold_line_style(MESH)
             .light_line_style(TRANSPARENT)
             .axis_style(INK)
-            .label_style(font(13))
-            .axis_desc_style(font(14))
+            .label_style(font(16))
+            .axis_desc_style(font(17))
             .x_desc(x.name)
             .y_desc(y.name)
             .x_label_formatter(&|at| x.label(*at))
             .y_label_formatter(&|at| y.label(*at))
             .draw()?;
         for (index, line) in lines.iter().enumerate() {
-            let style = color(lines, index).stroke_width(2);
-            chart
-                .draw_series(LineSeries::new(line.points.iter().copied(), style))?
-                .label(line.name.as_str())
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
-            let dots = line.points.iter().map(|point| Circle::new(*point, 3, style.filled()));
-            chart.draw_series(dots)?;
+            let (color, dash) = style(lines, index);
+            let points = || line.points.iter().copied();
+            let at = 60 + 24 * index as i32;
+            let key = [(0, at), (26, at)];
+            match dash {
+                None => {
+                    chart.draw_series(LineSeries::new(points(), color.stroke_width(2)))?;
+                    legend.draw(&PathElement::new(key, color.stroke_width(2)))?;
+                }
+                Some(dash) => {
+                    let (line, key) = (points(), key.into_iter());
+                    chart.draw_series(DashedLineSeries::new(line, dash, dash, color.stroke_width(2)))?;
+                    legend.draw(&DashedPathElement::new(key, dash, dash, color.stroke_width(2)))?;
+                }
+            }
+            chart.draw_series(points().map(|point| Circle::new(point, 3, color.filled())))?;
+            text(&legend, line.name.clone(), (34, at - 7), Side::Left)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(PAPER)
-            .border_style(MESH)
-            .label_font(font(13))
-            .draw()?;
         Ok(())
     })
 }
 
-fn color(lines: &[Line], index: usize) -> RGBColor {
+/// A colour, and for floors after the first the length of dashes.
+fn style(lines: &[Line], index: usize) -> (RGBColor, Option<i32>) {
+    let alike = lines[..index].iter().filter(|line| line.is_floor == lines[index].is_floor).count();
     if lines[index].is_floor {
-        return FLOOR;
+        (FLOOR, [None, Some(8), Some(3)][alike % 3])
+    } else {
+        (SERIES[alike % SERIES.len()], None)
     }
-    let before = lines[..index].iter().filter(|line| !line.is_floor).count();
-    SERIES[before % SERIES.len()]
 }
 
 /// A bar of a plot.
@@ -157,7 +166,7 @@ pub fn bars(title: &str, bars: &[Bar]) -> Drawn<String> {
     let axis = Axis::logarithmic("", bars.iter().map(|bar| bar.ratio).chain([0.5, 2.0]));
     let bottom = HEAD + BAR * bars.len() as i32;
     svg((WIDTH as u32, (bottom + 30) as u32), |root| {
-        root.draw(&Text::new(title.to_owned(), (14, 12), font(18)))?;
+        root.draw(&Text::new(title.to_owned(), (14, 12), font(21)))?;
         let (from, to) = axis.ends();
         let at = |place: f64| {
             NAMES + ((place - from) / (to - from) * f64::from(WIDTH - NAMES - FIGURES)).round() as i32
@@ -165,35 +174,35 @@ pub fn bars(title: &str, bars: &[Bar]) -> Drawn<String> {
         for (place, label) in &axis.labels {
             let x = at(*place);
             root.draw(&PathElement::new(vec![(x, HEAD), (x, bottom)], MESH))?;
-            text(root, format!("{label}x"), (x, bottom + 8), HPosition::Center)?;
+            text(root, format!("{label}x"), (x, bottom + 8), Side::Center)?;
         }
         for (index, bar) in bars.iter().enumerate() {
             let top = HEAD + BAR * index as i32;
             let end = at(bar.ratio.log10());
             root.draw(&Rectangle::new([(at(from), top + 4), (end, top + BAR - 4)], bar.color.filled()))?;
-            text(root, bar.name.clone(), (NAMES - 10, top + 6), HPosition::Right)?;
+            text(root, bar.name.clone(), (NAMES - 10, top + 6), Side::Right)?;
             let ns = bar.ns.map_or(String::new(), |ns| format!(" ({} ns)", time(ns)));
-            text(root, format!("{:.2}{ns}", bar.ratio), (end + 6, top + 6), HPosition::Left)?;
+            text(root, format!("{:.2}{ns}", bar.ratio), (end + 6, top + 6), Side::Left)?;
         }
         Ok(())
     })
 }
 
 #[derive(Clone, Copy)]
-enum HPosition {
+enum Side {
     Left,
     Center,
     Right,
 }
 
-fn text(root: &Area<'_>, text: String, at: (i32, i32), position: HPosition) -> Drawn {
+fn text(root: &Area<'_>, text: String, at: (i32, i32), side: Side) -> Drawn {
     use plotters::style::text_anchor::{HPos, Pos, VPos};
-    let side = match position {
-        HPosition::Left => HPos::Left,
-        HPosition::Center => HPos::Center,
-        HPosition::Right => HPos::Right,
+    let side = match side {
+        Side::Left => HPos::Left,
+        Side::Center => HPos::Center,
+        Side::Right => HPos::Right,
     };
-    root.draw(&Text::new(text, at, font(13).pos(Pos::new(side, VPos::Top))))?;
+    root.draw(&Text::new(text, at, font(16).pos(Pos::new(side, VPos::Top))))?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::gates::{Verdict, say};
 use crate::ratios::{Group, distinct};
-use crate::words::{count, services};
+use crate::words::{self, services};
 
 /// All tables, a heading for each, and under it what `under` gives for it.
 pub fn tables(groups: &[Group], verdicts: &[Verdict], under: impl Fn(&str) -> String) -> String {
@@ -30,7 +30,7 @@ fn one(columns: &[&Group], verdicts: &[Verdict]) -> String {
     text += "\n";
     let names = distinct(columns.iter().flat_map(|group| &group.rows), |row| row.row.as_str());
     for name in names {
-        let _ = write!(text, "| {name} |");
+        let _ = write!(text, "| {} |", words::name(name));
         for group in columns {
             let said = group.row(name).map(|row| say(group, row, verdicts).text);
             let _ = write!(text, " {} |", said.unwrap_or_default());
@@ -47,14 +47,11 @@ pub fn short(groups: &[Group], verdicts: &[Verdict]) -> Vec<String> {
             format!("{}, {}, {}, {}", group.table, group.form, services(group.services), group.writer);
         let rows = group.rows.iter().map(|row| (row, say(group, row, verdicts).short));
         let short = rows.filter(|(_, short)| !short.is_empty());
-        short.map(|(row, short)| format!("{place}: **{}: {}**", row.row, short.join(", "))).collect()
+        short
+            .map(|(row, short)| format!("{place}: **{}: {}**", words::name(&row.row), short.join(", ")))
+            .collect()
     };
     groups.iter().flat_map(of).collect()
-}
-
-/// The numbers of services of a table, in words.
-pub fn sizes(groups: &[&Group]) -> String {
-    distinct(groups, |group| group.services).into_iter().map(count).collect::<Vec<_>>().join(", ")
 }
 
 fn capital(words: &str) -> String {
@@ -85,6 +82,7 @@ mod tests {
         assert!(text.contains("\n| resolve | 1.34 (1.55) | 1.26 (2.04) | 1.20 (5.30) |\n"), "{text}");
         assert!(text.contains("\n| resolve | **1.17 (6.75): over the gate"), "{text}");
         assert_eq!(text.matches("### ").count(), 2);
+        assert!(text.contains("\n| std RwLock&lt;HashMap> | 2.53 (21.2); 2.53x |"), "{text}");
     }
 
     #[test]

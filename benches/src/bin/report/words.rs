@@ -42,6 +42,11 @@ pub fn services(n: u64) -> String {
     format!("{} service{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// A name as markdown shows it: `RwLock<HashMap>` is no tag.
+pub fn name(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;").replace('|', "\\|")
+}
+
 /// A name of a file, made of words.
 pub fn slug(words: &str) -> String {
     let kept = words.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
@@ -66,6 +71,7 @@ mod tests {
             ("0".into(), "131,072".into(), "1,048,576".into())
         );
         assert_eq!((services(1), services(16)), ("1 service".into(), "16 services".into()));
+        assert_eq!(name("RwLock<HashMap>"), "RwLock&lt;HashMap>");
         assert_eq!(slug("1M/s on the same cell, 1024"), "1m-s-on-the-same-cell-1024");
     }
 }
