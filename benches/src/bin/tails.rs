@@ -98,7 +98,7 @@ fn print(sheet: &Sheet) {
     for row in &sheet.rows {
         if last != Some((&row.writer, row.services)) {
             last = Some((&row.writer, row.services));
-            println!("\n{}, {} services", row.writer, row.services);
+            println!("\n{}, table of {}", row.writer, row.services);
             println!(
                 "  {:<20} {:>8} {:>8} {:>8} {:>8} {:>8}   calls, slices kept",
                 "ns", "p50", "p90", "p99", "p99.9", "p99.99"

@@ -18,7 +18,7 @@ pub const KEPT: [f64; 9] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.
 pub const GATED: f64 = 0.999;
 /// By how many nanoseconds a call may be over its floor there.
 pub const ALLOWED: f64 = 20.0;
-/// The rows that the gate holds, at a million writes a second.
+/// The rows that the gate may hold, at a million writes a second.
 pub const GATED_ROWS: [&str; 3] = [row::RESOLVE, row::ADDRESS, row::CACHED];
 /// Fewer calls than this above a quantile say nothing of it.
 const LEAST_ABOVE: f64 = 10.0;
@@ -162,7 +162,7 @@ impl Sheet {
             return vec!["no row beside 1M writes/s: this needs a second core".into()];
         }
         let failure = |row: &&Row| {
-            let name = format!("{}, {}, {} services", row.row, row.writer, row.services);
+            let name = format!("{}, {}, table of {}", row.row, row.writer, row.services);
             match self.judge(row) {
                 None => Some(format!(
                     "{name}: the writer did not keep its rate long enough; a quiet machine is needed"
@@ -253,6 +253,16 @@ pub(crate) mod tests {
         // Over by 30 in two runs.
         let sheet_over = sheet([40.0, 40.0, 40.0], [70.0, 70.0, 40.0]);
         assert_eq!(sheet_over.failures().len(), 1, "{:?}", sheet_over.failures());
+    }
+
+    #[test]
+    fn a_rows_figure_is_the_middle_of_its_runs_and_none_where_one_has_none() {
+        let mut sheet = sheet([90.0, 40.0, 50.0], [40.0; 3]);
+        assert_eq!(sheet.rows[1].at(0.99), Some(50.0));
+        sheet.rows[1].runs[2] = run(None);
+        assert_eq!(sheet.rows[1].at(0.99), None);
+        sheet.rows[1].runs.clear();
+        assert_eq!(sheet.rows[1].at(0.99), None);
     }
 
     #[test]
