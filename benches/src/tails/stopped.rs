@@ -14,7 +14,7 @@ use crate::writer::pin;
 
 /// The option that makes the program this writer; the segment's path comes after it.
 pub const OPTION: &str = "--write-to";
-/// A table's first head lies behind 64 lines of header (`layout.rs` in resolver-core). [`Stopped::at`] checks it.
+/// A table's first head lies behind 64 lines of header (`layout.rs` in resolver-core). [`stop`] checks it.
 const HEAD: u64 = 64 * 64;
 /// For the whole of it. An odd word is seen in some 2 % of the stops.
 const DEADLINE: Duration = Duration::from_secs(20);

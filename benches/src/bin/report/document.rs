@@ -87,7 +87,7 @@ fn short(figures: &Figures) -> String {
 }
 
 fn budget_table(budgets: &[Budget]) -> String {
-    let mut text = String::from("| call | counted | target |\n|---|---:|---:|\n");
+    let mut text = String::from("| call | at most | target |\n|---|---:|---:|\n");
     for budget in budgets {
         let target = budget.target.map_or("-".into(), |target| target.to_string());
         text += &format!("| {} | {} | {target} |\n", budget.call(), budget.say().text);
