@@ -169,8 +169,7 @@ fn beside_writer(course: &Course, scenario: &Scenario, endpoints: usize, core: u
         false => writer.write(ONE, n),
     };
     let only = (!scenario.spread).then_some(ONE);
-    let (flood, rate) =
-        (Flood::default(), Rate::new(if let Writes::Rate(n) = scenario.writes { n } else { 1 }));
+    let (flood, rate) = (Flood::new(), Rate::new(if let Writes::Rate(n) = scenario.writes { n } else { 1 }));
     let unlimited = scenario.writes == Writes::Unlimited;
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use resolver_benches::tails::field::row;
-use resolver_benches::tails::sheet::{PATH, Row, Sheet, TABLE};
+use resolver_benches::tails::sheet::{FILE, Row, Sheet, TABLE, directory};
 use resolver_benches::tails::slices::Plan;
 use resolver_benches::tails::{Course, run, stopped};
 
@@ -31,9 +31,9 @@ struct Args {
     /// The core of the writer.
     #[arg(long, default_value_t = 1)]
     writer_core: usize,
-    /// Where the figures go.
-    #[arg(long, default_value = PATH, value_name = "FILE")]
-    out: PathBuf,
+    /// Where the figures go; latency/tails.json in the build's directory unless this is given.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Be the writer that is stopped.
     #[arg(long = "write-to", hide = true, value_name = "SEGMENT")]
     write_to: Option<PathBuf>,
@@ -70,11 +70,12 @@ fn measure(args: &Args) -> Result<ExitCode, String> {
     let sheet = run(&course, &program, |what| eprintln!("{what}"))?;
     print(&sheet);
     let text = serde_json::to_string_pretty(&sheet).map_err(|e| format!("the figures as JSON: {e}"))?;
-    if let Some(directory) = args.out.parent() {
+    let out = args.out.clone().unwrap_or_else(|| directory().join(FILE));
+    if let Some(directory) = out.parent() {
         std::fs::create_dir_all(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
     }
-    std::fs::write(&args.out, text + "\n").map_err(|e| format!("{}: {e}", args.out.display()))?;
-    println!("written to {}", args.out.display());
+    std::fs::write(&out, text + "\n").map_err(|e| format!("{}: {e}", out.display()))?;
+    println!("written to {}", out.display());
     let failures = sheet.failures();
     for failure in &failures {
         println!("gate: {failure}");

@@ -1,5 +1,7 @@
 //! What a run of the tails writes, and the report reads: `target/latency/tails.json`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
@@ -8,8 +10,8 @@ use super::machine::Machine;
 use super::slices::Tally;
 use crate::paired::median;
 
-/// Where it lies unless told otherwise, from the project's root.
-pub const PATH: &str = "target/latency/tails.json";
+/// Its name in [`directory`].
+pub const FILE: &str = "tails.json";
 /// The quantiles of the tables.
 pub const TABLE: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 /// The quantiles that are kept: those of the tables, and some between them for the plots.
@@ -22,6 +24,12 @@ pub const ALLOWED: f64 = 20.0;
 pub const GATED_ROWS: [&str; 3] = [row::RESOLVE, row::ADDRESS, row::CACHED];
 /// Fewer calls than this above a quantile say nothing of it.
 const LEAST_ABOVE: f64 = 10.0;
+
+/// Where tools of this package leave their figures unless told otherwise: `latency` in the build's directory.
+pub fn directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).map_or_else(|| PathBuf::from("target"), PathBuf::from).join("latency")
+}
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn nothing_counts_beside_a_writer_that_does_not_write() {
-        let flood = Flood::default();
+        let flood = Flood::new();
         let mut cases = [Case::new(
             "slow",
             None,

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use crate::ratios::{Group, Ratio};
 use crate::words::Said;
 
-/// Where it lies unless told otherwise, from the project's root.
-pub const PATH: &str = "target/latency/gates.json";
+/// Its name among the figures.
+pub const FILE: &str = "gates.json";
 
 /// A bound on the ratio of two rows, and what was measured.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -28,16 +28,19 @@ struct Args {
     /// The project's root.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."), hide_default_value = true)]
     root: PathBuf,
+    /// The directory of the figures; latency/ in the build's directory unless this is given.
+    #[arg(long, value_name = "DIRECTORY")]
+    from: Option<PathBuf>,
     /// Writes nothing: exit code 1 where document or plots are not what the figures beside them give.
     #[arg(long)]
     check: bool,
 }
 
-/// The figures: where the tools write them, the names that they are kept under, and what writes them.
-const INPUTS: [(&str, &str, &str); 3] = [
-    (ratios::PATH, "latency/ratios.json", "--features peers --bin ratios"),
-    (gates::PATH, "latency/gates.json", "--features peers --bin ratios"),
-    (sheet::PATH, "latency/tails.json", "--bin tails"),
+/// The figures, and what writes them.
+const INPUTS: [(&str, &str); 3] = [
+    (ratios::FILE, "--features peers --bin ratios"),
+    (gates::FILE, "--features peers --bin ratios"),
+    (sheet::FILE, "--bin tails"),
 ];
 
 fn main() -> ExitCode {
@@ -53,25 +56,27 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode, String> {
     let docs = args.root.join("docs");
+    let kept = docs.join("latency");
+    let from = if args.check { kept } else { args.from.clone().unwrap_or_else(sheet::directory) };
     let mut texts = Vec::new();
-    for (measured, kept, tool) in INPUTS {
-        let path = if args.check { docs.join(kept) } else { args.root.join(measured) };
+    for (file, tool) in INPUTS {
+        let path = from.join(file);
         let hint = format!("measure first: cargo run --release -p resolver-benches {tool}");
         texts.push(fs::read_to_string(&path).map_err(|e| format!("{}: {e}; {hint}", path.display()))?);
     }
     let budgets = args.root.join(budgets::PATH);
     let budgets_text = fs::read_to_string(&budgets).map_err(|e| format!("{}: {e}", budgets.display()))?;
     let figures = Figures {
-        groups: ratios::parse(&texts[0]).map_err(|e| format!("{}: {e}", ratios::PATH))?,
-        verdicts: gates::parse(&texts[1]).map_err(|e| format!("{}: {e}", gates::PATH))?,
-        sheet: serde_json::from_str(&texts[2]).map_err(|e| format!("{}: {e}", sheet::PATH))?,
+        groups: ratios::parse(&texts[0]).map_err(|e| format!("{}: {e}", ratios::FILE))?,
+        verdicts: gates::parse(&texts[1]).map_err(|e| format!("{}: {e}", gates::FILE))?,
+        sheet: serde_json::from_str(&texts[2]).map_err(|e| format!("{}: {e}", sheet::FILE))?,
         budgets: budgets::parse(&budgets_text).map_err(|e| format!("{}: {e}", budgets::PATH))?,
     };
     let files = document::files(&figures).map_err(|e| e.to_string())?;
     if args.check {
         return Ok(check(&docs, &files));
     }
-    let kept = INPUTS.iter().map(|(_, kept, _)| (*kept).to_owned()).zip(texts);
+    let kept = INPUTS.iter().map(|(file, _)| format!("latency/{file}")).zip(texts);
     write(&docs, files.into_iter().chain(kept).collect())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-/// Where it lies unless told otherwise, from the project's root.
-pub const PATH: &str = "target/latency/ratios.json";
+/// Its name among the figures.
+pub const FILE: &str = "ratios.json";
 
 /// One row of one table.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

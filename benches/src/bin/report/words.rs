@@ -44,7 +44,7 @@ pub fn services(n: u64) -> String {
 
 /// A name as markdown shows it: `RwLock<HashMap>` is no tag.
 pub fn name(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('|', "\\|")
+    words.replace('<', "&lt;").replace('|', "\\|")
 }
 
 /// A name of a file, made of words.
