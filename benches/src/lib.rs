@@ -9,11 +9,13 @@
 //! | `peers` | other libraries, a file for each group; feature `peers` |
 //! | `subject` | one row: a loop that reads, a write by another thread, and what it is held against |
 //! | `paired`, `writer` | ratios that repeat on a noisy machine; a writer that says whether it kept its rate |
+//! | `tails` | the distribution of single calls |
 //! | `stopped` | a writer process that is stopped in the middle of a publication |
 //! | `gates` | every bound and target, as data |
 //! | `report` | tables on the terminal, in markdown and as JSON |
 //!
-//! Commands: `ratios` (the ratios, `--help`), `probes` (for callgrind), `cargo bench` (criterion).
+//! Commands: `ratios` and `tails` (`--help`), `report` (writes docs/latency.md from them), `probes` (for callgrind),
+//! `cargo bench` (criterion).
 
 #![cfg_attr(not(feature = "peers-cells"), forbid(unsafe_code))]
 // The bridge to C++ wants the word for a declaration; see `peers/cpp.rs`.
@@ -28,6 +30,7 @@ pub mod peers;
 pub mod report;
 pub mod stopped;
 pub mod subject;
+pub mod tails;
 pub mod work;
 pub mod writer;
 

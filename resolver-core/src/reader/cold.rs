@@ -79,7 +79,8 @@ impl<'m> Reader<'m> {
     pub fn changes_since(&self, epoch: u64, mut each: impl FnMut(Handle)) -> u64 {
         let now = self.epoch();
         sync::fence_acquire(Site::AfterEpoch);
-        for (slot, line) in self.view.cells.iter().enumerate() {
+        let sources = self.view.plan.first_source()..self.view.plan.first_setting();
+        for (slot, line) in self.view.cells.iter().enumerate().filter(|(slot, _)| !sources.contains(slot)) {
             let changed = self.view.changes().get(slot);
             // Epochs only grow, and 0 is a cell that never changed.
             if changed > epoch {
