@@ -113,7 +113,8 @@ pub(crate) const BUCKET_WORDS: usize = 4;
 /// What a table has room for; fixed when it is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Services at one time. Over the life of a table twice as many different names may come and go.
+    /// Services at one time. Over the life of a table twice as many different names may come and go, those of settings
+    /// included.
     pub services: u32,
     /// Endpoints in all sets together, each set counted rounded up to a power of two, and with what its tables take
     /// ([`Publication`](crate::Publication) says how much). Twice the room is set aside, so that a new set is written whole
@@ -170,8 +171,9 @@ impl Plan {
             capacity.configs as usize,
             at_least(capacity.endpoints as usize * 2, 64).next_multiple_of(64),
             (capacity.text_bytes as usize).div_ceil(64),
-            // A quarter full at most while each name stays; half when as many again have come and gone.
-            (at_least(services + capacity.configs as usize, 2) * 4).next_power_of_two(),
+            // A quarter full at most while each service stays, a little more with settings; half when as many again have
+            // come and gone. A few settings must not double it: it would fall out of the caches.
+            at_least(services * 4, (services + capacity.configs as usize) * 16 / 5 + 8).next_power_of_two(),
             at_least(services, 8),
         )
     }
