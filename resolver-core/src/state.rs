@@ -41,6 +41,8 @@ pub enum Reason {
     Restored = 8,
     /// The answer could not be understood or went over a limit.
     BadAnswer = 9,
+    /// Too few instances are healthy, so all that are known serve: a panic threshold was passed. The set may be fresh.
+    Panic = 10,
 }
 
 impl State {
@@ -87,6 +89,7 @@ impl Reason {
             Reason::Capacity => "capacity",
             Reason::Restored => "restored",
             Reason::BadAnswer => "bad-answer",
+            Reason::Panic => "panic",
         }
     }
 
@@ -103,6 +106,7 @@ impl Reason {
             7 => Reason::Capacity,
             8 => Reason::Restored,
             9 => Reason::BadAnswer,
+            10 => Reason::Panic,
             _ => return None,
         })
     }

@@ -275,6 +275,7 @@ fn in_a_panic_what_consul_calls_critical_serves_behind_the_healthy_and_never_els
     until("oms", &["b", "c"]);
     consul.fail("b");
     until("oms", &["c", "a", "b"]);
+    host.until("oms", "says why", SOON, |got| got.json()["reason"] == "panic");
     until("strict", &["c"]);
     consul.fail("c");
     until("oms", &["a", "b", "c"]);
@@ -287,5 +288,6 @@ fn in_a_panic_what_consul_calls_critical_serves_behind_the_healthy_and_never_els
     consul.pass("a");
     consul.pass("b");
     until("oms", &["a", "b"]);
+    host.until("oms", "has nothing to explain", SOON, |got| got.json()["reason"] != "panic");
     until("strict", &["a", "b"]);
 }

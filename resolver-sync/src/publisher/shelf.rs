@@ -8,7 +8,7 @@ use resolver_core::{Handle, Reason, SourceBeat, State, Writer};
 
 use super::Left;
 use super::course::Courses;
-use super::staged::{Extras, Published, add, said, whole, words};
+use super::staged::{Extras, Published, add, explained, said, whole, words};
 use crate::catalog::{Catalog, Entry};
 use crate::policy::{Ranked, Zones};
 use crate::record::ServiceSet;
@@ -54,6 +54,8 @@ struct Place {
     source: u8,
     standing: (State, Reason),
     primary: Option<SocketAddr>,
+    /// Whether the set is one of a panic.
+    panic: bool,
 }
 
 impl<'t> Shelf<'t> {
@@ -74,7 +76,8 @@ impl<'t> Shelf<'t> {
             Ok(handle) => {
                 self.courses.follow(view, handle);
                 let standing = (State::Never, Reason::None);
-                self.places.insert(name.into(), Place { handle, source, standing, primary: None });
+                self.places
+                    .insert(name.into(), Place { handle, source, standing, primary: None, panic: false });
             }
             Err(error) => tracing::error!(name, "the view cannot be entered: {error}"),
         }
@@ -116,7 +119,7 @@ impl<'t> Shelf<'t> {
         let standing = (State::Stale, Reason::Restored);
         // The number of the source too: a predecessor's may have meant another one.
         if self.writer.mark(handle, said(standing, source)).is_ok() {
-            self.places.insert(name.into(), Place { handle, source, standing, primary });
+            self.places.insert(name.into(), Place { handle, source, standing, primary, panic: false });
         }
     }
 
@@ -298,10 +301,11 @@ impl<'t> Shelf<'t> {
             let Some(place) = self.places.get_mut(&name).filter(|place| place.source == source) else {
                 continue;
             };
-            if place.standing != standing && batch.mark(place.handle, said(standing, source)).is_ok() {
+            let explained = explained(standing, place.panic);
+            if place.standing != standing && batch.mark(place.handle, said(explained, source)).is_ok() {
                 place.standing = standing;
                 if let Some(entry) = self.catalog.get(&name) {
-                    let (state, reason) = standing;
+                    let (state, reason) = explained;
                     let state = if entry.state == State::Empty { State::Empty } else { state };
                     self.catalog.put(&name, Entry { state, reason, detail, ..Entry::clone(&entry) });
                 }
@@ -330,10 +334,11 @@ impl<'t> Shelf<'t> {
         let state = if primary.is_none() { State::Empty } else { standing.0 };
         let status = self.writer.reader().source(source);
         let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
-        let (reason, detail) = (standing.1, words(&ranked));
+        let panic = ranked.panic.is_some();
+        let ((_, reason), detail) = (explained(standing, panic), words(&ranked));
         self.courses.published(&name, ranked, extras.tables);
         self.catalog.put(&name, Entry { source: from, set, state, reason, detail, generation });
-        self.places.insert(name, Place { handle, source, standing, primary });
+        self.places.insert(name, Place { handle, source, standing, primary, panic });
     }
 
     fn refuse(&mut self, publication: Publication, why: Why, words: &str) {

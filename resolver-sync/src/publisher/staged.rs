@@ -44,6 +44,11 @@ pub(super) fn said(standing: (State, Reason), source: u8) -> Standing {
     Standing { state: standing.0, reason: standing.1, source }
 }
 
+/// How a set stands for readers: one of a panic is fresh, and says so where there is nothing worse to say.
+pub(super) fn explained((state, reason): (State, Reason), panic: bool) -> (State, Reason) {
+    (state, if panic && reason == Reason::None { Reason::Panic } else { reason })
+}
+
 /// Why what is published is not what one would expect, in words.
 pub(super) fn words(ranked: &Ranked) -> String {
     let words =
@@ -63,7 +68,7 @@ pub(super) fn add(
     let publication = resolver_core::Publication {
         set,
         active: ranked.active,
-        standing: said(*standing, *source),
+        standing: said(explained(*standing, ranked.panic.is_some()), *source),
         text: if set.is_empty() || !extras.text { &[] } else { ranked.text.as_slice() },
         smooth: extras.tables && view.policies.smooth,
         maglev: if extras.tables { view.policies.maglev } else { 0 },
