@@ -61,7 +61,8 @@ use crate::writer::{Standing, Usage, Writer};
 /// # When not
 ///
 /// Everywhere else. Lines that nobody writes are shared clean by all cores, so on one node replicas make no read faster;
-/// publishing costs as many times more as there are replicas, and so does the memory. Nor do they help with services that
+/// publishing costs as many times more as there are replicas, and so does the memory (on your machine:
+/// `cargo run --release -p resolver-core --example replicas`). Nor do they help with services that
 /// change all the time: each change is one transfer of its lines from the writer's core to a reader's either way.
 ///
 /// # What a thread may see
