@@ -369,6 +369,15 @@ fn compare(readers: [Reader<'_>; 2], handle: Handle, found: &Found, stop: &Atomi
     }
 }
 
+/// Ends the threads also where the one that publishes panics: the scope waits for them.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_thread_on_its_own_replica_sees_no_torn_and_no_older_record() {
     const MOVES: u64 = 2_000;
@@ -387,6 +396,7 @@ fn a_thread_on_its_own_replica_sees_no_torn_and_no_older_record() {
         threads.spawn(|| keep_to(readers[0], oms, &found[0], &stop));
         threads.spawn(|| keep_to(readers[1], oms, &found[1], &stop));
         threads.spawn(|| compare(readers, oms, &found[2], &stop));
+        let _end = StopAtEnd(&stop);
         let begun = Instant::now();
         let mut n = 1;
         while found.iter().any(|found| found.moves.load(Ordering::Relaxed) < MOVES) {
@@ -403,7 +413,6 @@ fn a_thread_on_its_own_replica_sees_no_torn_and_no_older_record() {
                 break;
             }
         }
-        stop.store(true, Ordering::Relaxed);
         n
     });
     for found in &found {
