@@ -154,13 +154,19 @@ const MPOL_F_NODE: c_int = 1;
 /// Of get_mempolicy: of an address.
 const MPOL_F_ADDR: c_int = 1 << 1;
 
+type Mask = [libc::c_ulong; MASK_WORDS];
+
+/// This node alone; `None` for one that no kernel has.
+fn mask_of(node: u32) -> Option<Mask> {
+    let mut mask: Mask = [0; MASK_WORDS];
+    let word = mask.get_mut((node / libc::c_ulong::BITS) as usize).filter(|_| node < MASK_NODES)?;
+    *word = 1 << (node % libc::c_ulong::BITS);
+    Some(mask)
+}
+
 fn set_policy(mapping: &MmapRaw, node: u32, policy: Policy) -> Result<(), PlacementError> {
     let refused = |error| PlacementError::Refused { node, error };
-    if node >= MASK_NODES {
-        return Err(refused(io::ErrorKind::InvalidInput.into()));
-    }
-    let mut mask: [libc::c_ulong; MASK_WORDS] = [0; MASK_WORDS];
-    mask[(node / libc::c_ulong::BITS) as usize] = 1 << (node % libc::c_ulong::BITS);
+    let mask: Mask = mask_of(node).ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
     let mode = match policy {
         Policy::Prefer => libc::MPOL_PREFERRED,
         Policy::Bind => libc::MPOL_BIND,
@@ -233,6 +239,18 @@ mod tests {
         assert_eq!(memory.lines().len(), 1000);
         memory.lines()[999].store(7, 1);
         assert_eq!(memory.lines()[999].to_words(), [0, 0, 0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_mask_has_the_bit_of_its_node_alone() {
+        for node in [0, 1, 31, 32, 63, 64, 65, NO_NODE] {
+            let mask = mask_of(node).expect("a kernel may have it");
+            let bits = (0..MASK_WORDS as u32 * libc::c_ulong::BITS).filter(|bit| {
+                mask[(bit / libc::c_ulong::BITS) as usize] >> (bit % libc::c_ulong::BITS) & 1 == 1
+            });
+            assert_eq!(bits.collect::<std::vec::Vec<_>>(), [node]);
+        }
+        assert_eq!(mask_of(MASK_NODES), None);
     }
 
     #[test]

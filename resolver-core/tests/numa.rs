@@ -37,6 +37,17 @@ fn mapping_of(address: usize) -> Option<Mapping> {
     Some(Mapping { policy: line.split(' ').nth(1).expect("a policy").to_string(), nodes: nodes.collect() })
 }
 
+/// Whether the process's cpuset has a node, as in `Mems_allowed_list: 0-1,4`.
+fn may_use(node: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let list = status.lines().find_map(|line| line.strip_prefix("Mems_allowed_list:")).expect("Linux has it");
+    let number = |text: &str| text.trim().parse::<u32>().expect("a number");
+    list.split(',').any(|range| match range.split_once('-') {
+        Some((first, last)) => (number(first)..=number(last)).contains(&node),
+        None => number(range) == node,
+    })
+}
+
 /// Whether the report is what the kernel says.
 fn check(memory: &NodeMemory, policy: &str) {
     let placement = memory.placement();
@@ -45,16 +56,24 @@ fn check(memory: &NodeMemory, policy: &str) {
         assert!(placement.refusal().is_some(), "a kernel without NUMA placed memory: {placement}");
         return;
     };
+    let placed = || format!("{policy}:{}", placement.node().expect("it was placed, so it is known"));
     match placement.refusal() {
         None => {
-            let node = placement.node().expect("nothing was refused, so it is known");
-            assert_eq!(mapping.policy, format!("{policy}:{node}"), "{placement}");
+            assert_eq!(mapping.policy, placed(), "{placement}");
             assert_eq!(told, PAGES, "{placement}");
+        }
+        // Placed, and only where it lies is not told.
+        Some(PlacementError::Unknown { .. }) => {
+            assert_eq!((mapping.policy, told), (placed(), 0), "{placement}");
+            return;
         }
         // Without a policy of its own, it has that of the process.
         Some(refusal) => {
+            if let PlacementError::Refused { node, error } = refusal {
+                let forbidden = [ErrorKind::PermissionDenied, ErrorKind::Unsupported].contains(&error.kind());
+                assert!(forbidden || !may_use(*node), "the node is there to be used: {refusal}");
+            }
             assert!(!mapping.policy.starts_with(policy), "{refusal}, and yet {}", mapping.policy);
-            assert!(!placement.to_string().is_empty());
         }
     }
     for (node, pages) in placement.pages().iter() {
