@@ -67,8 +67,9 @@ impl NodeMemory {
         Self::placed(core, node_of_core(core), lines, Policy::Prefer)
     }
 
-    /// The same, on the core's node and nowhere else. Where the node has too little memory, the kernel ends a process
-    /// that its policy lets it choose, this one perhaps: it gives no error for that.
+    /// The same, on the core's node and nowhere else. Where the node has too little memory, the kernel gives no
+    /// error but ends a process that uses the node, this one perhaps; that comes here and not later, as every page is
+    /// written to.
     ///
     /// # Errors
     ///
