@@ -100,7 +100,7 @@ impl Drop for StopAtEnd<'_> {
 
 #[test]
 fn a_thread_on_its_own_replica_sees_no_torn_and_no_older_record() {
-    const MOVES: u64 = 2_000;
+    const MOVES: u64 = 300;
     const PATIENCE: Duration = Duration::from_secs(60);
 
     let memory = [(); 2].map(|()| heap(CAPACITY.lines()));
