@@ -36,8 +36,8 @@
 //!
 //! # Features
 //!
-//! Without features the crate is `no_std`, needs no allocator and has no dependency. `std` adds `heap`; `shm` adds
-//! `Segment` and `OwnedSegment`.
+//! Without features the crate is `no_std`, needs no allocator and has no dependency. `std` adds `heap` and
+//! `ReplicatedWriter`; `shm` adds `Segment` and `OwnedSegment`; `numa` adds `NodeMemory`.
 
 #![no_std]
 
@@ -60,12 +60,16 @@ mod memory;
 #[cfg(all(test, resolver_loom))]
 mod models;
 mod name;
+#[cfg(all(feature = "numa", target_os = "linux", not(resolver_loom)))]
+mod numa;
 pub mod pick;
 #[cfg(feature = "probe")]
 pub mod probe;
 mod publication;
 mod reader;
 mod record;
+#[cfg(feature = "std")]
+mod replicas;
 mod room;
 mod set;
 mod setting;
@@ -92,9 +96,13 @@ pub use memory::Memory;
 #[cfg(feature = "std")]
 pub use memory::heap;
 pub use name::{Name, NameError};
+#[cfg(all(feature = "numa", target_os = "linux", not(resolver_loom)))]
+pub use numa::{NodeMemory, NodePages, Placement, PlacementError, node_of_core};
 pub use publication::Publication;
 pub use reader::Reader;
 pub use record::{Address, Endpoint, Resolved};
+#[cfg(feature = "std")]
+pub use replicas::{Difference, ReplicaError, ReplicatedBatch, ReplicatedWriter};
 pub use set::{Set, Walk};
 pub use setting::{Bytes, Kind, Setting, SettingError, Value};
 #[cfg(all(feature = "shm", not(resolver_loom)))]

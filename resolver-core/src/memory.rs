@@ -116,7 +116,7 @@ pub fn heap(lines: usize) -> std::boxed::Box<[Line]> {
 /// - `start` is aligned to 64 bytes and valid for reads of `count` lines for all of `'m`. Nothing unmaps or shrinks it.
 /// - Every access to that memory, from any process, is atomic and of whole aligned words, or happens before this
 ///   one. Where the memory is mapped without write permission, nothing is stored through the lines.
-#[cfg(all(feature = "shm", not(resolver_loom)))]
+#[cfg(all(any(feature = "shm", feature = "numa"), not(resolver_loom)))]
 pub(crate) unsafe fn lines_from_raw<'m>(start: *const u8, count: usize) -> &'m [Line] {
     debug_assert!(start.addr().is_multiple_of(align_of::<Line>()));
     // SAFETY:
