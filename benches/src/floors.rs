@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use resolver_core::Handle;
 
 use crate::ours::Places;
-use crate::path::Path;
+use crate::path::{Path, run};
 use crate::subject::{Role, Subject};
 use crate::work::{fold, mix};
 
@@ -54,12 +54,12 @@ pub struct PlainSeqlock {
 impl PlainSeqlock {
     /// Publishes.
     #[inline(always)]
-    pub fn store(&self, incarnation: u64, value: u64) {
+    pub fn store(&self, incarnation: u32, value: u64) {
         let seq = self.seq.load(Ordering::Relaxed);
         self.seq.store(seq.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         for (index, word) in self.words.iter().enumerate() {
-            let word_value = if index == 2 { incarnation << 32 | value & 0xffff_ffff } else { value };
+            let word_value = if index == 2 { value << 32 | u64::from(incarnation) } else { value };
             word.store(word_value, Ordering::Relaxed);
         }
         self.seq.store(seq.wrapping_add(2), Ordering::Release);
@@ -67,14 +67,14 @@ impl PlainSeqlock {
 
     /// Reads, and waits while a writer is within. Another incarnation counts as 0.
     #[inline(always)]
-    pub fn fold(&self, incarnation: u64) -> u64 {
+    pub fn fold(&self, incarnation: u32) -> u64 {
         loop {
             let seq = self.seq.load(Ordering::Acquire);
             if seq & 1 == 0 {
                 let words = std::array::from_fn::<u64, 7, _>(|i| self.words[i].load(Ordering::Relaxed));
                 fence(Ordering::Acquire);
                 if self.seq.load(Ordering::Relaxed) == seq {
-                    return if words[2] >> 32 == incarnation { fold(words) } else { 0 };
+                    return if words[2] as u32 == incarnation { fold(words) } else { 0 };
                 }
             }
             std::hint::spin_loop();
@@ -86,7 +86,7 @@ impl PlainSeqlock {
 pub struct Floors {
     lines: Vec<TornLine>,
     seqlocks: Vec<PlainSeqlock>,
-    incarnations: Vec<u64>,
+    incarnations: Vec<u32>,
 }
 
 impl Floors {
@@ -95,7 +95,7 @@ impl Floors {
         let floors = Floors {
             lines: handles.iter().map(|_| TornLine::default()).collect(),
             seqlocks: handles.iter().map(|_| PlainSeqlock::default()).collect(),
-            incarnations: handles.iter().map(|handle| handle.to_bits() >> 32).collect(),
+            incarnations: handles.iter().map(|handle| handle.to_bits() as u32).collect(),
         };
         for index in 0..handles.len() {
             floors.lines[index].store(mix(index as u64));
@@ -107,7 +107,7 @@ impl Floors {
     /// The whole line alone, for tables that need no more than their base.
     pub fn base<'a>(&'a self, path: Path, places: &'a Places) -> Subject<'a> {
         let (lines, indices) = (&self.lines[..], &places.indices[..]);
-        let read = move |n| path.run(n, move |at| lines[indices[at]].fold::<8>());
+        let read = move |n| run!(path, n, move |at| lines[indices[at]].fold::<8>());
         Subject::new(LINE, Role::Floor, read).written(move |at, n| lines[at].store(n))
     }
 
@@ -115,12 +115,12 @@ impl Floors {
     pub fn subjects<'a>(&'a self, path: Path, places: &'a Places) -> Vec<Subject<'a>> {
         let (lines, seqlocks, incarnations) = (&self.lines[..], &self.seqlocks[..], &self.incarnations[..]);
         let (indices, handles) = (&places.indices[..], &places.handles[..]);
-        let half = move |n| path.run(n, move |at| lines[indices[at]].fold::<4>());
-        let one = move |n| path.run(n, move |at| lines[indices[at]].fold::<1>());
+        let half = move |n| run!(path, n, move |at| lines[indices[at]].fold::<4>());
+        let one = move |n| run!(path, n, move |at| lines[indices[at]].fold::<1>());
         let plain = move |n| {
-            path.run(n, move |at| {
+            run!(path, n, move |at| {
                 let bits = handles[at].to_bits();
-                seqlocks.get(bits as u32 as usize).map_or(0, |seqlock| seqlock.fold(bits >> 32))
+                seqlocks.get((bits >> 32) as usize).map_or(0, |seqlock| seqlock.fold(bits as u32))
             })
         };
         vec![

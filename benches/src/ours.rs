@@ -7,7 +7,7 @@ use resolver_core::{
     CachedHandle, Capacity, Endpoint, Handle, Line, Name, Reader, Standing, Table, Writer, heap,
 };
 
-use crate::path::Path;
+use crate::path::{Path, run};
 use crate::subject::{Role, Subject};
 use crate::work::{consume, consume_address, consume_endpoint, mix};
 
@@ -148,21 +148,21 @@ pub fn by_handle<'a>(
     let mut cached: Vec<CachedHandle<'a>> = handles.iter().map(|handle| reader.cached(*handle)).collect();
     vec![
         Subject::new(RESOLVE, Role::Ours, move |n| {
-            path.run(n, move |at| consume(reader.resolve(handles[at])))
+            run!(path, n, move |at| consume(reader.resolve(handles[at])))
         })
         .written(writer.write()),
         Subject::new(ADDRESS, Role::Ours, move |n| {
-            path.run(n, move |at| consume_address(reader.resolve_address(handles[at])))
+            run!(path, n, move |at| consume_address(reader.resolve_address(handles[at])))
         })
         .written(writer.write()),
-        Subject::new(CACHED, Role::Ours, move |n| path.run(n, |at| consume(cached[indices[at]].resolve())))
+        Subject::new(CACHED, Role::Ours, move |n| run!(path, n, |at| consume(cached[indices[at]].resolve())))
             .written(writer.write()),
     ]
 }
 
 /// Whole records by handle.
 pub fn reads<'a>(name: &'static str, path: Path, reader: Reader<'a>, handles: &'a [Handle]) -> Subject<'a> {
-    Subject::new(name, Role::Ours, move |n| path.run(n, move |at| consume(reader.resolve(handles[at]))))
+    Subject::new(name, Role::Ours, move |n| run!(path, n, move |at| consume(reader.resolve(handles[at]))))
 }
 
 /// The private copy of one service, asked all the time.
@@ -171,7 +171,7 @@ pub fn one_cached<'a>(path: Path, reader: Reader<'a>, handle: Handle) -> Subject
     Subject::new(CACHED, Role::Ours, move |n| {
         // The loop's own for a batch, as it would be a router's.
         let mut cached = kept;
-        let folded = path.run(n, |_| consume(cached.resolve()));
+        let folded = run!(path, n, |_| consume(cached.resolve()));
         kept = cached;
         folded
     })
@@ -188,11 +188,11 @@ pub fn by_name<'a>(
     let hashed: Vec<Name<'a>> = names.iter().map(|name| Name::new(name)).collect();
     vec![
         Subject::new(NAME, Role::Ours, move |n| {
-            path.run(n, move |at| consume(reader.resolve_name(&Name::new(&names[at]))))
+            run!(path, n, move |at| consume(reader.resolve_name(&Name::new(&names[at]))))
         })
         .written(writer.write()),
         Subject::new(HASHED, Role::Ours, move |n| {
-            path.run(n, |at| consume(reader.resolve_name(&hashed[at])))
+            run!(path, n, |at| consume(reader.resolve_name(&hashed[at])))
         })
         .written(writer.write()),
     ]
@@ -202,7 +202,7 @@ pub fn by_name<'a>(
 pub fn picks<'a>(path: Path, reader: Reader<'a>, handle: Handle) -> Subject<'a> {
     let mut picker = RoundRobin::new();
     Subject::new(ROUND_ROBIN, Role::Ours, move |n| {
-        path.run(n, |_| consume_endpoint(picker.pick(&reader, handle)))
+        run!(path, n, |_| consume_endpoint(picker.pick(&reader, handle)))
     })
 }
 

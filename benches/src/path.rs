@@ -47,17 +47,6 @@ impl Path {
         Path { form, mask: services - 1 }
     }
 
-    /// Makes so many calls of `read`, each with its place, and folds what they give. Hand over what `read` needs by `move`
-    /// where it can be copied: it is then the loop's own, as a router's would be.
-    #[inline(always)]
-    pub fn run(self, calls: u64, read: impl FnMut(usize) -> u64) -> u64 {
-        let steps = Path::steps(calls);
-        match self.form {
-            Form::Throughput => overlapping(self.mask, steps, read),
-            Form::Dependent => dependent(self.mask, steps, read),
-        }
-    }
-
     /// The steps of so many calls. Each batch goes on where the last one was left, whoever made it: a large table would
     /// else be read in one corner only, which the cache has.
     pub fn steps(calls: u64) -> Range<u64> {
@@ -72,16 +61,34 @@ impl Path {
     }
 }
 
+/// Makes so many calls of a closure, each with its place, in the order of a [`Path`], and folds what they give. Hand over
+/// what the closure needs by `move` where it can be copied: it is then the loop's own, as a router's would be.
+///
+/// A macro, as each of the two loops needs a closure of its own: one that both call is called, and not inlined, where it is
+/// large, and that is no row's to pay.
+macro_rules! run {
+    ($path:expr, $calls:expr, $read:expr) => {
+        match $path.form {
+            $crate::path::Form::Throughput => $crate::path::overlapping($path, $calls, $read),
+            $crate::path::Form::Dependent => $crate::path::dependent($path, $calls, $read),
+        }
+    };
+}
+
+pub(crate) use run;
+
 // Each loop is a function of its own, so that neither takes registers from the other.
 
 #[inline(never)]
-fn overlapping(mask: usize, steps: Range<u64>, mut read: impl FnMut(usize) -> u64) -> u64 {
-    steps.fold(0, |sum, i| sum ^ read((i as usize).wrapping_mul(STRIDE) & mask))
+pub(crate) fn overlapping(path: Path, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
+    let mask = path.mask;
+    Path::steps(calls).fold(0, |sum, i| sum ^ read((i as usize).wrapping_mul(STRIDE) & mask))
 }
 
 #[inline(never)]
-fn dependent(mask: usize, steps: Range<u64>, mut read: impl FnMut(usize) -> u64) -> u64 {
-    steps.fold(0, |last, i| read((last as usize ^ (i as usize).wrapping_mul(STRIDE)) & mask))
+pub(crate) fn dependent(path: Path, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
+    let mask = path.mask;
+    Path::steps(calls).fold(0, |last, i| read((last as usize ^ (i as usize).wrapping_mul(STRIDE)) & mask))
 }
 
 #[cfg(test)]
@@ -93,14 +100,14 @@ mod tests {
     fn two_batches_of_half_a_table_are_all_of_it_and_answers_lead_the_dependent_walk() {
         let mut asked = vec![0; 1 << 12];
         for _ in 0..2 {
-            Path::new(Form::Throughput, 1 << 12).run(1 << 11, |at| {
+            run!(Path::new(Form::Throughput, 1 << 12), 1 << 11, |at| {
                 asked[at] += 1;
                 0
             });
         }
         assert!(asked.iter().all(|times| *times == 1));
         let mut places = Vec::new();
-        Path::new(Form::Dependent, 16).run(64, |at| {
+        run!(Path::new(Form::Dependent, 16), 64, |at| {
             places.push(at);
             places.len() as u64 % 3
         });

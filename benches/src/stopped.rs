@@ -154,7 +154,7 @@ impl Publisher {
 
     /// The first word of a head's line, as the file has it: odd while it is being written.
     fn seq(&self, handle: Handle) -> io::Result<u64> {
-        let slot = handle.to_bits() & 0xffff_ffff;
+        let slot = handle.to_bits() >> 32;
         let mut word = [0; 8];
         self.file.read_exact_at(&mut word, (HEADER_LINES + slot) * 64)?;
         Ok(u64::from_ne_bytes(word))

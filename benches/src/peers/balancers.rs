@@ -5,7 +5,7 @@ use pingora_load_balancing::{Backend, LoadBalancer};
 
 use super::rows;
 use crate::ours::ROUND_ROBIN;
-use crate::path::Path;
+use crate::path::{Path, run};
 use crate::subject::{Role, Subject};
 
 const PEER: Role = Role::Peer { against: ROUND_ROBIN };
@@ -36,13 +36,13 @@ impl Balancers {
         let Balancers { round_robin, random, consistent } = self;
         vec![
             Subject::new(rows::PINGORA_ROUND_ROBIN, PEER, move |n| {
-                path.run(n, move |_| port(round_robin.select(b"", LOOKS)))
+                run!(path, n, move |_| port(round_robin.select(b"", LOOKS)))
             }),
             Subject::new(rows::PINGORA_RANDOM, PEER, move |n| {
-                path.run(n, move |_| port(random.select(b"", LOOKS)))
+                run!(path, n, move |_| port(random.select(b"", LOOKS)))
             }),
             Subject::new(rows::PINGORA_CONSISTENT, PEER, move |n| {
-                path.run(n, move |at| port(consistent.select(&at.to_le_bytes(), LOOKS)))
+                run!(path, n, move |at| port(consistent.select(&at.to_le_bytes(), LOOKS)))
             }),
         ]
     }

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::dns::Cached;
 use super::rows;
 use crate::ours::NAME;
-use crate::path::Path;
+use crate::path::{Path, run};
 use crate::subject::{Role, Subject};
 use crate::work::{Record, fold, mix};
 
@@ -63,22 +63,24 @@ impl Maps {
         let Maps { names, plain, papaya, dashmap, locked, few } = self;
         let (names, plain, papaya, dashmap, locked) = (&*names, &*plain, &*papaya, &*dashmap, &*locked);
         let mut subjects = vec![
-            Subject::new(rows::HASH_MAP, PEER, move |n| path.run(n, move |at| found(plain.get(&places[at])))),
+            Subject::new(rows::HASH_MAP, PEER, move |n| {
+                run!(path, n, move |at| found(plain.get(&places[at])))
+            }),
             Subject::new(rows::PAPAYA_HELD, PEER, move |n| {
                 let pinned = papaya.pin();
-                path.run(n, move |at| found(pinned.get(&places[at])))
+                run!(path, n, move |at| found(pinned.get(&places[at])))
             })
             .written(|at, n| {
                 papaya.pin().insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::DASHMAP_FOLD, PEER, move |n| {
-                path.run(n, move |at| dashmap.get(&places[at]).map_or(0, |record| fold(*record)))
+                run!(path, n, move |at| dashmap.get(&places[at]).map_or(0, |record| fold(*record)))
             })
             .written(|at, n| {
                 dashmap.insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::STD_RW_MAP, PEER, move |n| {
-                path.run(n, move |at| found(locked.read().expect("nobody panics with it").get(&places[at])))
+                run!(path, n, move |at| found(locked.read().expect("nobody panics with it").get(&places[at])))
             })
             .written(|at, n| {
                 locked.write().expect("nobody panics with it").insert(names[at].clone(), [n; 7]);
@@ -120,25 +122,25 @@ impl Few {
         let (scc, evmap, moka, hickory) = (&*scc, &*evmap, &*moka, &*hickory);
         vec![
             Subject::new(rows::PAPAYA, PEER, move |n| {
-                path.run(n, move |at| found(papaya.pin().get(&places[at])))
+                run!(path, n, move |at| found(papaya.pin().get(&places[at])))
             })
             .written(|at, n| {
                 papaya.pin().insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::DASHMAP, PEER, move |n| {
-                path.run(n, move |at| dashmap.get(&places[at]).map_or(0, |record| fold(*record)))
+                run!(path, n, move |at| dashmap.get(&places[at]).map_or(0, |record| fold(*record)))
             })
             .written(|at, n| {
                 dashmap.insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::PARKING_LOT_MAP, PEER, move |n| {
-                path.run(n, move |at| found(locked.read().get(&places[at])))
+                run!(path, n, move |at| found(locked.read().get(&places[at])))
             })
             .written(|at, n| {
                 locked.write().insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::ARC_SWAP_MAP, PEER, move |n| {
-                path.run(n, move |at| found(swapped.load().get(&places[at])))
+                run!(path, n, move |at| found(swapped.load().get(&places[at])))
             })
             .written(|at, n| {
                 let mut map = Folded::clone(&swapped.load());
@@ -146,23 +148,23 @@ impl Few {
                 swapped.store(Arc::new(map));
             }),
             Subject::new(rows::SCC, PEER, move |n| {
-                path.run(n, move |at| scc.read_sync(&places[at], |_, record| fold(*record)).unwrap_or(0))
+                run!(path, n, move |at| scc.read_sync(&places[at], |_, record| fold(*record)).unwrap_or(0))
             })
             .written(|at, n| {
                 scc.upsert_sync(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::EVMAP, PEER, move |n| {
-                path.run(n, move |at| evmap.get_one(&places[at]).map_or(0, |record| fold(*record)))
+                run!(path, n, move |at| evmap.get_one(&places[at]).map_or(0, |record| fold(*record)))
             })
             .written(|at, n| {
                 evmap_writer.update(names[at].clone(), [n; 7]);
                 evmap_writer.publish();
             }),
             Subject::new(rows::MOKA, PEER, move |n| {
-                path.run(n, move |at| found(moka.get(&places[at]).as_ref()))
+                run!(path, n, move |at| found(moka.get(&places[at]).as_ref()))
             }),
             // It parses and orders names; it is asked by its own form of them.
-            Subject::new(rows::HICKORY, PEER, move |n| hickory.within(|look| path.run(n, look))),
+            Subject::new(rows::HICKORY, PEER, move |n| hickory.within(|look| run!(path, n, look))),
         ]
     }
 }
