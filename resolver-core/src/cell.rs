@@ -13,7 +13,7 @@
 //! and `seq` says which, so a reader never waits for it. Why the orderings suffice is in `docs/orderings.md`, and
 //! `models` checks it.
 
-use core::hint::black_box;
+use core::hint::cold_path;
 
 use crate::memory::{Line, WORDS};
 use crate::sync::{self, Site};
@@ -68,54 +68,50 @@ impl Words for [u64; PAYLOAD] {
     }
 }
 
-/// The first round, where nearly every read ends: these words of the line and their `seq`, unless it is vacant, being
-/// written or overtaken, or not the one that is meant. Then [`read_rounds`] has the answer.
+/// One round, from the line or, while that is being written, from the shadow: where nearly every read ends. The words are
+/// what `load` takes, and come with their `seq`. Nothing for a cell that is vacant, that was overtaken, or of which `load`
+/// takes nothing; then [`read`] has the answer.
+///
+/// The shadow is asked for only when it is needed, and its words are taken by code of their own: the path of a cell that is
+/// not being written has one predicted branch, and no register for the other one.
 #[inline(always)]
-pub(crate) fn read_line<T>(line: &Line, load: impl FnOnce(&Line) -> Option<T>) -> Option<(T, u64)> {
-    // Where a flag is set, what remains is no `seq` that is still to come, and so not the one that is read again.
-    let seq = line.load(0) & !(ODD | VACANT);
+pub(crate) fn read_once<'m, T>(
+    line: &Line,
+    shadow: impl FnOnce() -> Option<&'m Line>,
+    load: impl Fn(&Line) -> Option<T>,
+) -> Option<(T, u64)> {
+    let seq = line.load(0);
     sync::fence_acquire(Site::AfterSeq);
-    let words = load(line)?;
+    if seq & (ODD | VACANT) == 0 {
+        let words = load(line)?;
+        sync::fence_acquire(Site::AfterWords);
+        return (line.load(0) == seq).then_some((words, seq));
+    }
+    cold_path();
+    if seq & VACANT != 0 {
+        return None;
+    }
+    let words = load(shadow()?)?;
     sync::fence_acquire(Site::AfterWords);
     (line.load(0) == seq).then_some((words, seq))
 }
 
-/// All rounds, with the shadow: the words, to memory, and the `seq` that they belong to. Wait-free: at most [`ROUNDS`] rounds
-/// of `N + 2` loads.
-///
-/// Inlined where it is used, and a loop of few registers: a call, or words in registers, would cost the first round some. Its
-/// bound is hidden from the compiler, which would unroll it to a kilobyte.
-#[inline(always)]
-pub(crate) fn read_rounds<const N: usize>(
-    line: &Line,
-    shadow: &Line,
-    into: &mut [u64; N],
-) -> Result<u64, Unread<()>> {
+/// The first words and the `seq` that they belong to. Wait-free: at most [`ROUNDS`] rounds of `N + 2` loads. Out of line: it is
+/// a kilobyte when its rounds are unrolled.
+#[inline(never)]
+pub(crate) fn read<const N: usize>(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<[u64; N]>> {
     let mut seq = line.load(0);
-    for _ in 0..black_box(ROUNDS) {
+    for _ in 0..ROUNDS {
         sync::fence_acquire(Site::AfterSeq);
-        let from = if seq & ODD == 0 { line } else { shadow };
-        for (index, word) in into.iter_mut().enumerate() {
-            *word = from.load(1 + index);
-        }
+        let words = load(if seq & ODD == 0 { line } else { shadow });
         sync::fence_acquire(Site::AfterWords);
         let again = line.load(0);
         if again == seq {
-            return if seq & VACANT == 0 { Ok(seq) } else { Err(Unread::Vacant(())) };
+            return if seq & VACANT == 0 { Ok((words, seq)) } else { Err(Unread::Vacant(words)) };
         }
         seq = again;
     }
     Err(Unread::Busy)
-}
-
-/// The first words of a cell, off the hot path.
-pub(crate) fn read<const N: usize>(line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<[u64; N]>> {
-    let mut words = [0; N];
-    match read_rounds(line, shadow, &mut words) {
-        Ok(seq) => Ok((words, seq)),
-        Err(Unread::Vacant(())) => Err(Unread::Vacant(words)),
-        Err(Unread::Busy) => Err(Unread::Busy),
-    }
 }
 
 /// Reads a cell as of an epoch, which the caller reads before and after: while a batch lands (odd), every shadow is what

@@ -48,13 +48,6 @@ impl Line {
     }
 }
 
-/// The index of a line of these, from where it lies; whatever index for another.
-#[cfg(feature = "probe")]
-#[inline(always)]
-pub(crate) fn index_of(lines: &[Line], line: &Line) -> usize {
-    core::ptr::from_ref(line).addr().wrapping_sub(lines.as_ptr().addr()) / size_of::<Line>()
-}
-
 impl Default for Line {
     fn default() -> Self {
         Self::new()

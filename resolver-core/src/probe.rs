@@ -1,9 +1,9 @@
 //! The protocol without the table around it, to count instructions and compare with peers of the same shape. Not for use.
 
-use core::hint::{black_box, cold_path};
+use core::hint::cold_path;
 
 use crate::cell::{self, PAYLOAD, Unread, Words};
-use crate::memory::{self, Line};
+use crate::memory::Line;
 
 /// Cells by bare index: a line and a shadow each, no names, no incarnation.
 #[derive(Clone, Copy)]
@@ -44,21 +44,36 @@ impl<'m> Cells<'m> {
             cold_path();
             return Err(CellError::Range);
         };
-        let first = cell::read_line(line, |line| Some(core::array::from_fn(|index| line.at(index))));
-        if let Some((words, _)) = first {
+        let take = |line: &Line| Some(core::array::from_fn(|index| line.at(index)));
+        if let Some((words, _)) = cell::read_once(line, || self.shadow(index), take) {
             return Ok(words);
         }
         cold_path();
-        let (cells, line) = (black_box(self), black_box(line));
-        let Some(shadow) = cells.shadows.get(memory::index_of(cells.lines, line)) else {
-            return Err(CellError::Range);
-        };
         let mut words = [0; N];
-        let words = black_box(&mut words);
-        match cell::read_rounds(line, shadow, words) {
-            Ok(_) => Ok(*words),
-            Err(Unread::Vacant(())) => Err(CellError::Vacant),
-            Err(Unread::Busy) => Err(CellError::Busy),
+        match self.read_again(index, &mut words) {
+            None => Ok(words),
+            Some(error) => Err(error),
+        }
+    }
+
+    #[inline(always)]
+    fn shadow(&self, index: usize) -> Option<&'m Line> {
+        self.shadows.get(index)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_again<const N: usize>(&self, index: usize, into: &mut [u64; N]) -> Option<CellError> {
+        let Some((line, shadow)) = self.lines.get(index).zip(self.shadow(index)) else {
+            return Some(CellError::Range);
+        };
+        match cell::read(line, shadow) {
+            Ok((words, _)) => {
+                *into = words;
+                None
+            }
+            Err(Unread::Vacant(_)) => Some(CellError::Vacant),
+            Err(Unread::Busy) => Some(CellError::Busy),
         }
     }
 

@@ -2,11 +2,11 @@
 
 mod cold;
 
-use core::hint::{black_box, cold_path};
+use core::hint::cold_path;
 use core::time::Duration;
 
 use crate::cached::CachedHandle;
-use crate::cell::{self, PAYLOAD, Unread, Words as _};
+use crate::cell::{self, Unread, Words as _};
 use crate::error::ResolveError;
 use crate::fresh::{FreshError, Liveness};
 use crate::handle::Handle;
@@ -125,7 +125,7 @@ impl<'m> Reader<'m> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cached(&self, handle: Handle) -> CachedHandle<'m> {
-        let cell = self.heads.get(handle.slot()).map(|line| (line, self.shadow(handle.slot(), line)));
+        let cell = self.heads.get(handle.slot()).zip(self.shadow(handle));
         CachedHandle::new(handle, cell, &self.view.header[epoch::LINE])
     }
 
@@ -181,28 +181,40 @@ impl<'m> Reader<'m> {
         section: impl Fn(&Self) -> &'m [Line],
         handle: Handle,
     ) -> Result<(T, u64), ResolveError> {
-        let first = |line: &Line| {
+        let take = |line: &Line| {
             let third = line.at(head::INCARNATION);
             handle.means(third).then(|| T::take(third, line))
         };
-        if let Some(line) = section(self).get(handle.slot())
-            && let Some(read) = cell::read_line(line, first)
-        {
+        let Some(line) = section(self).get(handle.slot()) else {
+            cold_path();
+            return Err(ResolveError::Gone);
+        };
+        // By a method, as a closure would have the section looked up before it is needed.
+        if let Some(read) = cell::read_once(line, || self.shadow(handle), take) {
             return Ok(read);
         }
         cold_path();
-        let (reader, handle) = (black_box(self), black_box(handle));
-        let at = (section(reader).get(handle.slot()), reader.view.shadows.get(handle.slot()));
-        let (Some(line), Some(shadow)) = at else { return Err(ResolveError::Gone) };
-        let mut words: Words = [0; PAYLOAD];
-        let words = black_box(&mut words);
-        let read = cell::read_rounds(line, shadow, words);
-        let third = words[head::INCARNATION];
-        match read {
-            Ok(seq) if handle.means(third) => Ok((T::take(third, words), seq)),
-            Ok(_) => Err(ResolveError::Gone),
-            Err(Unread::Busy) => Err(ResolveError::Busy),
-            Err(Unread::Vacant(())) => Err(why(third, handle)),
+        let mut words: Words = [0; 7];
+        let mut seq = 0;
+        match self.known_again(handle, &mut words, &mut seq) {
+            None => Ok((T::take(words[head::INCARNATION], &words), seq)),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// All rounds. Gives the error, if it is one; a value so small that it comes back in a register.
+    #[cold]
+    #[inline(never)]
+    fn known_again(&self, handle: Handle, into: &mut Words, at: &mut u64) -> Option<ResolveError> {
+        let Some((line, shadow)) = self.view.cell(handle.slot()) else { return Some(ResolveError::Gone) };
+        match cell::read(line, shadow) {
+            Ok((words, seq)) if handle.means(words[head::INCARNATION]) => {
+                (*into, *at) = (words, seq);
+                None
+            }
+            Ok(_) => Some(ResolveError::Gone),
+            Err(Unread::Busy) => Some(ResolveError::Busy),
+            Err(Unread::Vacant(words)) => Some(why(words[head::INCARNATION], handle)),
         }
     }
 
@@ -239,10 +251,9 @@ impl<'m> Reader<'m> {
         &self.view
     }
 
-    /// The shadow of a head. The sections are of one length; the line stands in so that no panic is compiled in.
     #[inline(always)]
-    fn shadow(&self, slot: usize, line: &'m Line) -> &'m Line {
-        self.view.shadows.get(slot).unwrap_or(line)
+    fn shadow(&self, handle: Handle) -> Option<&'m Line> {
+        self.view.shadows.get(handle.slot())
     }
 }
 

@@ -62,7 +62,8 @@ impl Sets {
 
     fn head(&self) -> Option<([u64; 2], u64)> {
         let words = |line: &Line| Some([line.at(0), line.at(1)]);
-        cell::read_line(&self.head.0, words).or_else(|| cell::read(&self.head.0, &self.head.1).ok())
+        let (line, shadow) = &self.head;
+        cell::read_once(line, || Some(shadow), words).or_else(|| cell::read(line, shadow).ok())
     }
 }
 

@@ -48,7 +48,8 @@ impl<'m> Reader<'m> {
     #[inline]
     fn at_epoch(&self, handle: Handle, epoch: u64) -> Result<Resolved, ResolveError> {
         let line = self.heads.get(handle.slot()).ok_or(ResolveError::Gone)?;
-        let (words, seq) = cell::read_at_epoch::<PAYLOAD>(line, self.shadow(handle.slot(), line), epoch);
+        let shadow = self.shadow(handle).ok_or(ResolveError::Gone)?;
+        let (words, seq) = cell::read_at_epoch::<PAYLOAD>(line, shadow, epoch);
         if cell::is_vacant_at(seq) || head::incarnation(&words) != handle.incarnation() {
             return Err(why(words[head::INCARNATION], handle));
         }
@@ -119,7 +120,8 @@ impl<'m> Reader<'m> {
     /// [`ResolveError::Gone`] and [`ResolveError::Busy`].
     pub fn standing(&self, handle: Handle) -> Result<(State, Reason, u8, u64), ResolveError> {
         let line = self.heads.get(handle.slot()).ok_or(ResolveError::Gone)?;
-        let words: Words = match cell::read(line, self.shadow(handle.slot(), line)) {
+        let shadow = self.shadow(handle).ok_or(ResolveError::Gone)?;
+        let words: Words = match cell::read(line, shadow) {
             Ok((words, _)) | Err(Unread::Vacant(words)) => words,
             Err(Unread::Busy) => return Err(ResolveError::Busy),
         };
