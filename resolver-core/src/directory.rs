@@ -50,8 +50,8 @@ impl<'m> Directory<'m> {
         self.mask / BUCKET_WORDS + 1
     }
 
-    /// The line and first word of the bucket that a hash leads to. Never `None`, as the mask is within the section; and no
-    /// panic on the path.
+    /// The line that a hash leads to, and the first word of its bucket there. Never `None`, as the mask is within the section;
+    /// and no panic on the path.
     #[inline(always)]
     fn bucket(&self, hash: usize) -> Option<(&'m Line, usize)> {
         let word = hash & self.mask;
@@ -59,27 +59,27 @@ impl<'m> Directory<'m> {
         Some((self.buckets.get(word / WORDS)?, word & BUCKET_WORDS))
     }
 
-    /// The buckets in which a name may be, in order.
+    /// The buckets in which a name may be, in order: its own, the other one of that line, and then line by line.
     #[inline(always)]
     fn probes(&self, hash: u64) -> impl Iterator<Item = (&'m Line, usize)> {
         let directory = *self;
-        let offsets = (0..=self.mask).step_by(BUCKET_WORDS);
-        offsets.map_while(move |offset| directory.bucket((hash as usize).wrapping_add(offset)))
+        (0..self.count()).map_while(move |step| {
+            let (line, word) = directory.bucket((hash as usize).wrapping_add(step / 2 * WORDS))?;
+            Some((line, word ^ (step % 2 * BUCKET_WORDS)))
+        })
     }
 
-    /// The handle that stands under a name. Nearly every short name is in its first bucket, and only that is inlined.
+    /// The handle that stands under a name. Nearly every short name is in its own bucket or in the other one of the line, and
+    /// only these are inlined.
     #[inline(always)]
     pub(crate) fn find(&self, name: &Name<'_>) -> Option<Handle> {
         if !name.is_long()
             && let Some((line, word)) = self.bucket(name.hash() as usize)
         {
-            let entry = line.load(word + 3);
-            sync::fence_acquire(Site::AfterEntry);
-            let words = name.words();
-            let differs = (line.load(word) ^ words[0])
-                | (line.load(word + 1) ^ words[1])
-                | (line.load(word + 2) ^ words[2]);
-            if differs == 0 {
+            if let Some(entry) = entry_of(line, word, name.words()) {
+                return handle(entry);
+            }
+            if let Some(entry) = entry_of(line, word ^ BUCKET_WORDS, name.words()) {
                 return handle(entry);
             }
         }
@@ -235,6 +235,16 @@ impl<'m> Directory<'m> {
         counts.store(count::LONG_NAMES, (place + words) as u64);
         Ok(place)
     }
+}
+
+/// The entry of a bucket, if it is of a short name of these words.
+#[inline(always)]
+fn entry_of(line: &Line, word: usize, words: [u64; 3]) -> Option<u64> {
+    let entry = line.load(word + 3);
+    sync::fence_acquire(Site::AfterEntry);
+    let differs =
+        (line.load(word) ^ words[0]) | (line.load(word + 1) ^ words[1]) | (line.load(word + 2) ^ words[2]);
+    (differs == 0).then_some(entry)
 }
 
 #[inline(always)]
