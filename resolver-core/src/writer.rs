@@ -167,7 +167,8 @@ impl<'m> Writer<'m> {
         Ok(generation)
     }
 
-    /// Says anew how a service (or a setting, by its handle) stands, without touching its set. An empty service stays empty, with the new reason.
+    /// Says anew how a service (or a setting, by its handle) stands, without touching its set. An empty service stays empty,
+    /// with the new reason.
     ///
     /// # Errors
     ///

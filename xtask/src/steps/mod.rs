@@ -6,6 +6,7 @@
 mod budgets;
 mod fuzz;
 mod hot_path;
+mod latency;
 mod lint;
 mod listing;
 mod loom;
@@ -51,6 +52,7 @@ pub const STEPS: &[Step] = &[
     no_std::STEP,
     hot_path::STEP,
     budgets::STEP,
+    latency::STEP,
     loom::STEP,
     fuzz::STEP,
 ];
