@@ -17,7 +17,12 @@ const PATH_MAX: usize = 4096;
 
 /// A mapped segment, counted: every thread may use it, and the mapping stays until the last reference is released.
 pub struct Segment {
-    /// Of the mapping below.
+    parts: Parts,
+}
+
+#[repr(C)]
+struct Parts {
+    /// Of the mapping below. It comes first: the hot path has no offset to add.
     reader: Reader<'static>,
     mapping: resolver_core::Segment,
 }
@@ -30,12 +35,12 @@ impl Segment {
         // - It stays mapped until `mapping` is dropped, which is with the reader: both are fields of one value that is
         //   never taken apart, and nothing hands the reader (or what it lends) out for longer than a borrow of that value.
         let reader = unsafe { core::mem::transmute::<Reader<'_>, Reader<'static>>(mapping.reader()) };
-        Ok(Arc::new(Segment { reader, mapping }))
+        Ok(Arc::new(Segment { parts: Parts { reader, mapping } }))
     }
 
     #[inline(always)]
     pub(crate) fn reader(&self) -> &Reader<'_> {
-        &self.reader
+        &self.parts.reader
     }
 }
 
@@ -136,7 +141,7 @@ pub unsafe extern "C" fn resolver_poll(segment: *const Segment) -> Code {
     guarded(|| {
         // SAFETY: By the caller's word.
         let segment = unsafe { reference(segment)? };
-        if segment.mapping.is_current() { Ok(()) } else { Err(Code::Replaced) }
+        if segment.parts.mapping.is_current() { Ok(()) } else { Err(Code::Replaced) }
     })
 }
 
