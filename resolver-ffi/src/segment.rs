@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use resolver_core::Reader;
 use resolver_core::shm::Owner;
+use resolver_core::{Name, Reader};
 
 use crate::argument::{output, reference, text};
 use crate::code::{Code, guarded};
@@ -162,7 +162,10 @@ pub unsafe extern "C" fn resolver_service(
     guarded(|| {
         // SAFETY: By the caller's word.
         let (segment, name, out) = unsafe { (reference(segment)?, text(name, length)?, output(out)?) };
-        out.write(segment.reader().service(name).ok_or(Code::Unknown)?.to_bits());
+        let name = Name::new(name);
+        // No service's name has a control character; a setting's begins with one in the directory.
+        let found = if name.check().is_ok() { segment.reader().find(&name) } else { None };
+        out.write(found.ok_or(Code::Unknown)?.to_bits());
         Ok(())
     })
 }

@@ -23,11 +23,15 @@ fn says_what_was_published(compiler: &Compiler, source: &str) {
     for linked in [Linked::Static, Linked::Shared] {
         let program = prefix.compile(compiler, &root().join("examples").join(source), linked);
         let run = |arguments: &[&str]| {
-            let output = prefix.run(&program, arguments);
+            let output = prefix.run(&program, linked, arguments);
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             (output.status.code(), text(&output.stdout), text(&output.stderr))
         };
-        assert_eq!(run(&[path, "oms", "max-position"]), (Some(0), WANTED.into(), String::new()), "{linked:?}");
+        assert_eq!(
+            run(&[path, "oms", "max-position"]),
+            (Some(0), WANTED.into(), String::new()),
+            "{linked:?}"
+        );
 
         let (status, said, _) = run(&[path, "feed", "max-position"]);
         assert_eq!(status, Some(0));

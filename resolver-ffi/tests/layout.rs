@@ -35,11 +35,33 @@ fn source() -> String {
     let mut text = String::from(HEAD);
     assertions!(text, "resolver_address", Address, ip, reserved, port, family, standing);
     assertions!(
-        text, "resolver_record", Record, address, id, tags, generation, reserved, tier, source_bits, endpoints,
+        text,
+        "resolver_record",
+        Record,
+        address,
+        id,
+        tags,
+        generation,
+        reserved,
+        tier,
+        source_bits,
+        endpoints,
         sequence
     );
     assertions!(
-        text, "resolver_endpoint", Endpoint, ip, reserved, zone, port, family, tier, id, tags, reserved2, weight,
+        text,
+        "resolver_endpoint",
+        Endpoint,
+        ip,
+        reserved,
+        zone,
+        port,
+        family,
+        tier,
+        id,
+        tags,
+        reserved2,
+        weight,
         generation
     );
     assertions!(text, "resolver_standing", Standing, generation, state, reason, source, reserved);
@@ -59,7 +81,7 @@ fn structs_are_laid_out_alike() {
         let path = prefix.path().join(name);
         std::fs::write(&path, source()).expect("it can be written");
         let program = prefix.compile(&compiler, &path, Linked::Shared);
-        assert!(prefix.run(&program, &[]).status.success());
+        assert!(prefix.run(&program, Linked::Shared, &[]).status.success());
     }
 }
 

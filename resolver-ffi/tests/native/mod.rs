@@ -71,10 +71,13 @@ impl Prefix {
         program
     }
 
-    /// Runs a program that was compiled here.
-    pub fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+    /// Runs a program that was compiled here; one that has the library in itself is not shown where the shared one is.
+    pub fn run(&self, program: &Path, linked: Linked, arguments: &[&str]) -> Output {
         let mut run = Command::new(program);
-        run.args(arguments).env("LD_LIBRARY_PATH", self.path().join("lib"));
+        run.args(arguments).env_remove("LD_LIBRARY_PATH");
+        if let Linked::Shared = linked {
+            run.env("LD_LIBRARY_PATH", self.path().join("lib"));
+        }
         run.output().expect("the program was made just now")
     }
 
