@@ -12,7 +12,7 @@
 //! - **No unwinding.** Every function is `extern "C"`, out of which Rust lets no panic: it would end the process. The cold
 //!   functions catch it before and give [`Code::Internal`]. The hot ones ([`resolver_resolve`], [`resolver_resolve_address`],
 //!   [`resolver_resolve_fresh`], [`resolver_pick`], the getters of settings and [`resolver_epoch`]) do not pay for that: their
-//!   release code has no call to a panic in it, which `tests/hot.rs` looks for in the library itself.
+//!   release code leads to no panic, which `cargo xtask test c-abi` looks for in the library itself.
 //! - **Threads.** A segment may be used by any number of threads at once, and is unmapped when its last reference is released. A
 //!   picker and a liveness belong to one thread at a time.
 

@@ -4,6 +4,7 @@
 //! that to [`package::Package`]; see `fuzz.rs`, and `Valgrind::variables` for one that counts instructions.
 
 mod budgets;
+mod c_abi;
 mod fuzz;
 mod hot_path;
 mod lint;
@@ -51,6 +52,7 @@ pub const STEPS: &[Step] = &[
     no_std::STEP,
     hot_path::STEP,
     budgets::STEP,
+    c_abi::STEP,
     loom::STEP,
     fuzz::STEP,
 ];
