@@ -60,6 +60,16 @@ fn the_cpp_example_says_what_was_published() {
     says_what_was_published(&Compiler::cpp(), "resolve.cpp");
 }
 
+#[test]
+fn every_owner_of_the_cpp_header_works() {
+    let (prefix, place) = (Prefix::new(), Place::new());
+    let mut owned = place.own();
+    publish(&mut owned.writer().expect("it is new"));
+    let program = prefix.compile(&Compiler::cpp(), &root().join("tests/native/whole.cpp"), Linked::Static);
+    let output = prefix.run(&program, Linked::Static, &[place.path().to_str().expect("a path of letters")]);
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+}
+
 /// A program finds the library by the version of its ABI.
 #[test]
 fn the_shared_library_is_named_by_its_version() {
