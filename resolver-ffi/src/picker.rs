@@ -104,8 +104,11 @@ pub unsafe extern "C" fn resolver_pick(
     out: *mut Endpoint,
 ) -> Code {
     // SAFETY: By the caller's word.
-    let arguments = unsafe { (reference(segment), exclusive(picker), output(out)) };
-    let (Ok(segment), Ok(picker), Ok(out)) = arguments else { return Code::Null };
+    let Ok(segment) = (unsafe { reference(segment) }) else { return Code::Null };
+    // SAFETY: As above.
+    let Ok(picker) = (unsafe { exclusive(picker) }) else { return Code::Null };
+    // SAFETY: As above.
+    let Ok(out) = (unsafe { output(out) }) else { return Code::Null };
     let (reader, handle) = (segment.reader(), Handle::from_bits(handle));
     match picker {
         Picker::RoundRobin(picker) => round_robin(reader, picker, handle, out),
