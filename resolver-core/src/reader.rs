@@ -42,7 +42,9 @@ impl<'m> Reader<'m> {
     /// The handle of a name, to be taken once and kept. Cold. A name that nothing was published under has a handle
     /// too, if the writer knows it.
     pub fn service(&self, name: &str) -> Option<Handle> {
-        self.find(&Name::new(name))
+        let name = Name::new(name);
+        // Settings' names are in the same directory, behind a character that no service's name may have.
+        if name.check().is_ok() { self.find(&name) } else { None }
     }
 
     /// As [`Reader::service`], for a name that was hashed beforehand.
@@ -218,9 +220,9 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Whether a service's head is still at this `seq`.
+    /// As [`Reader::is_current`], for bindings, which keep the sequence alone ([`Resolved::seq`]).
     #[inline(always)]
-    pub(crate) fn is_at(&self, handle: Handle, seq: u64) -> bool {
+    pub fn is_at(&self, handle: Handle, seq: u64) -> bool {
         self.heads.get(handle.slot()).is_some_and(|line| cell::is_at(line, seq))
     }
 

@@ -50,8 +50,9 @@ impl Resolved {
         Resolved { words, seq }
     }
 
+    /// The sequence of the service's cell when this was read: for bindings, to ask [`Reader::is_at`](crate::Reader::is_at).
     #[inline(always)]
-    pub(crate) fn seq(&self) -> u64 {
+    pub fn seq(&self) -> u64 {
         self.seq
     }
 

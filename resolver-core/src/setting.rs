@@ -81,6 +81,12 @@ impl<T> Setting<T> {
         Setting { handle, kind: PhantomData }
     }
 
+    /// From [`Setting::handle`], for bindings. A type that is not the setting's reads its bytes as another value, and a handle
+    /// that is no setting's gives errors or such values; take a setting by its name where you can.
+    pub const fn from_handle(handle: Handle) -> Self {
+        Setting { handle, kind: PhantomData }
+    }
+
     /// For [`Batch::mark`](crate::Batch::mark) and [`Reader::is_current`](crate::Reader::is_current).
     pub fn handle(&self) -> Handle {
         self.handle

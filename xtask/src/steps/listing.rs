@@ -8,7 +8,7 @@ use crate::Failure;
 use crate::command;
 
 /// A call through a register or a table: it may lead anywhere.
-const ANYWHERE: &str = "an address that is computed";
+pub const ANYWHERE: &str = "an address that is computed";
 /// An instruction that ends the program.
 const TRAP: &str = "ud2";
 
@@ -64,9 +64,17 @@ impl Listing {
 
     /// What a function leads to, over any number of calls.
     pub fn reached(&self, from: &str) -> BTreeSet<&str> {
+        self.reached_but_through(from, "")
+    }
+
+    /// The same, but for what only this one function leads to.
+    pub fn reached_but_through(&self, from: &str, not: &str) -> BTreeSet<&str> {
         let mut reached = BTreeSet::new();
         let mut open = vec![from];
         while let Some(name) = open.pop() {
+            if name == not {
+                continue;
+            }
             for target in self.functions.get(name).into_iter().flat_map(|function| &function.calls) {
                 if reached.insert(target.as_str()) {
                     open.push(target);

@@ -4,6 +4,7 @@
 //! that to [`package::Package`]; see `fuzz.rs`, and `Valgrind::variables` for one that counts instructions.
 
 mod budgets;
+mod c_abi;
 mod fuzz;
 mod hot_path;
 mod latency;
@@ -52,6 +53,7 @@ pub const STEPS: &[Step] = &[
     no_std::STEP,
     hot_path::STEP,
     budgets::STEP,
+    c_abi::STEP,
     latency::STEP,
     loom::STEP,
     fuzz::STEP,
