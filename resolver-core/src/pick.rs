@@ -39,7 +39,7 @@ use crate::error::{ResolveError, WalkError};
 use crate::handle::Handle;
 use crate::reader::Reader;
 use crate::record::Endpoint;
-use crate::set::{Index, Places, Set, SetPlace};
+use crate::set::{Places, Set, SetPlace};
 
 /// Why nothing was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,24 @@ fn accepted<T>(found: Result<Option<T>, ResolveError>) -> Result<T, PickError> {
     found?.ok_or(PickError::NoneAccepted)
 }
 
+/// The table of a set that a picker goes by. (Not a function that finds it: a call by pointer leads anywhere.)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    None,
+    Keys,
+    Steps,
+}
+
+impl Table {
+    fn of(self, set: &Set<'_>) -> Result<Places, WalkError> {
+        Ok(match self {
+            Table::None => Places::default(),
+            Table::Keys => set.index()?.keys,
+            Table::Steps => set.index()?.steps,
+        })
+    }
+}
+
 /// The set that a picker saw last: while the head's `seq` has not moved it is the one that stands, and one load says so.
 #[derive(Clone, Debug)]
 struct Seen {
@@ -138,7 +156,7 @@ impl Seen {
         &mut self,
         reader: &Reader<'_>,
         handle: Handle,
-        wants: Option<fn(Index) -> Places>,
+        wants: Table,
         given: u64,
         mut choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
     ) -> Result<Endpoint, PickError> {
@@ -165,8 +183,8 @@ impl Seen {
         given: u64,
         mut choose: impl FnMut(&Set<'_>, &mut usize, u64) -> Result<Endpoint, WalkError>,
     ) -> Result<Endpoint, ResolveError> {
-        let picked =
-            self.pick(reader, handle, None, given, move |set, _, next, given| choose(set, next, given));
+        let picked = self
+            .pick(reader, handle, Table::None, given, move |set, _, next, given| choose(set, next, given));
         picked.map_err(|error| match error {
             PickError::Resolve(error) => error,
             // Nothing is wanted and nothing is asked.
@@ -181,7 +199,7 @@ impl Seen {
         &mut self,
         reader: &Reader<'_>,
         handle: Handle,
-        wants: Option<fn(Index) -> Places>,
+        wants: Table,
         given: u64,
         mut choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
         into: &mut [u64; 7],
@@ -193,13 +211,10 @@ impl Seen {
                 Err(error) => return Some(error.into()),
             };
             let set = reader.set_at(place);
-            let table = match wants {
-                None => Places::default(),
-                Some(which) => match set.index().map(which) {
-                    Ok(table) if table.length > 0 => table,
-                    Ok(_) => return Some(PickError::NoTable),
-                    Err(WalkError::Changed) => continue,
-                },
+            let table = match wants.of(&set) {
+                Ok(table) if table.length == 0 && wants != Table::None => return Some(PickError::NoTable),
+                Ok(table) => table,
+                Err(WalkError::Changed) => continue,
             };
             if let Ok(chosen) = choose(&set, table, &mut self.next, given) {
                 // An odd `seq` is as good: the set is the shadow's for as long as it stands.

@@ -162,7 +162,7 @@ fn what_another_process_reports_takes_an_endpoint_out_and_time_brings_it_back() 
     }
     let report = |view: &str, lines: &str| {
         let (segment, socket) = (stage.host.segment(), socket.clone());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_report"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reporter"));
         let mut child = command
             .args([segment.as_os_str(), socket.as_os_str(), view.as_ref()])
             .stdin(Stdio::piped())

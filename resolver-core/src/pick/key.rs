@@ -1,6 +1,6 @@
 //! The same endpoint for the same key.
 
-use super::{PickError, Seen, accepted, endpoint_at, from_set};
+use super::{PickError, Seen, Table, accepted, endpoint_at, from_set};
 use crate::error::{ResolveError, WalkError};
 use crate::handle::Handle;
 use crate::maglev;
@@ -50,7 +50,7 @@ impl Maglev {
     /// [`PickError::NoTable`] where the set was published without a key table; else as [`Reader::resolve`].
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle, key: u64) -> Result<Endpoint, PickError> {
-        self.seen.pick(reader, handle, Some(|index| index.keys), key, |set, table, _, key| {
+        self.seen.pick(reader, handle, Table::Keys, key, |set, table, _, key| {
             let hash = maglev::hash(key);
             let leaf = table.first + maglev::below(table.length, hash);
             endpoint_at(set, leaf, maglev::below(PLACES, hash >> 32))

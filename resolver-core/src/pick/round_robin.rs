@@ -1,6 +1,6 @@
 //! Each in turn.
 
-use super::{PickError, Seen, accepted, endpoint_at, from_set};
+use super::{PickError, Seen, Table, accepted, endpoint_at, from_set};
 use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::publication::PLACES;
@@ -139,7 +139,7 @@ impl Smooth {
     /// [`PickError::NoTable`] where the set was published without an order; else as [`Reader::resolve`].
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle) -> Result<Endpoint, PickError> {
-        self.seen.pick(reader, handle, Some(|index| index.steps), 0, |set, table, next, _| {
+        self.seen.pick(reader, handle, Table::Steps, 0, |set, table, next, _| {
             let step = if *next < table.length { *next } else { 0 };
             let endpoint = endpoint_at(set, table.first + step / PLACES, step % PLACES)?;
             *next = step + 1;

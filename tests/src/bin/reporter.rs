@@ -1,4 +1,4 @@
-//! `report SEGMENT SOCKET VIEW`: a process that uses a view's endpoints and reports how it went. Each line of its input is
+//! `reporter SEGMENT SOCKET VIEW`: a process that uses a view's endpoints and reports how it went. Each line of its input is
 //! an instance's id and `success` or `failure`; when the input ends, it has sent everything, and says how many it dropped.
 
 #![allow(clippy::print_stdout, reason = "a program that is asked for its output")]
