@@ -5,6 +5,7 @@
 //! The lock is the kernel's (`flock`): it is free exactly when its holder is gone, so a takeover never guesses by time.
 
 mod file;
+mod inspect;
 mod owned;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::{fmt, io};
 use memmap2::{MmapOptions, MmapRaw};
 
 pub use file::Owner;
+pub use inspect::{Fault, Inspection, Process, Repair, Used};
 pub use owned::{Origin, OwnedSegment, SegmentWatch};
 
 use crate::layout::{Plan, owner};

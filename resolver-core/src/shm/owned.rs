@@ -279,7 +279,7 @@ fn sign(mapping: &Mapping) {
 }
 
 /// The kernel's id of this boot, as two words; zeros where it cannot be read.
-fn boot_id() -> [u64; 2] {
+pub(super) fn boot_id() -> [u64; 2] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: std::string::String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let word = |part: Option<&str>| part.and_then(|part| u64::from_str_radix(part, 16).ok()).unwrap_or(0);
