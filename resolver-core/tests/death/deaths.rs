@@ -26,6 +26,7 @@ fn write(path: &std::path::Path) {
         truth::come(&mut writer, n);
         truth::publish(&mut writer, 6 + n as usize % (SERVICES - 6), n);
         truth::go(&mut writer);
+        truth::beat(&mut writer);
         if n.is_multiple_of(8) {
             truth::publish(&mut writer, FULL, n);
         }
@@ -49,6 +50,7 @@ fn at_any_moment() {
     let mut writer = owned.writer().expect("it is new");
     (0..SERVICES).for_each(|service| truth::publish(&mut writer, service, 1));
     truth::publish_together(&mut writer, 1);
+    truth::beat(&mut writer);
     drop(owned);
     let segment = Segment::open(&path).expect("it can be read");
     let reader = segment.reader();

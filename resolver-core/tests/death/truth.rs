@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use resolver_core::pick::{Maglev, Smooth, Weighted};
 use resolver_core::{
-    CachedHandle, Capacity, Endpoint, FreshError, Handle, Liveness, Name, Publication, Reader, ResolveError,
-    Resolved, Setting, Standing, Writer,
+    CachedHandle, Capacity, Endpoint, FreshError, Handle, Liveness, Name, Publication, Reader, Reason,
+    ResolveError, Resolved, Setting, SourceBeat, Standing, Writer,
 };
 
 /// 64 services, so that a reader can look at all of them at each instruction.
@@ -18,6 +18,8 @@ pub const SERVICES: usize = 62;
 pub const FULL: usize = 1;
 /// Those that are only ever published together, with the setting.
 pub const TOGETHER: std::ops::Range<usize> = 2..6;
+/// Sources that beat.
+const SOURCES: usize = 3;
 pub const SETTING: &str = "max-position";
 /// Over 23 bytes: its name lies elsewhere than its entry.
 pub const PASSING: &str = "a-name-that-comes-and-goes";
@@ -74,6 +76,14 @@ pub fn go(writer: &mut Writer<'_>) {
     writer.remove(PASSING);
 }
 
+/// Every source says the same of this beat.
+pub fn beat(writer: &mut Writer<'_>) {
+    let n = writer.reader().pulse() + 1;
+    let age = Some(Duration::from_nanos(n));
+    let source = SourceBeat { name: "source", age, revision: n, reason: Reason::None, rejected: n as u32 };
+    writer.beat(&[source; SOURCES]);
+}
+
 /// The greatest number that was published anywhere.
 pub fn newest(reader: &Reader<'_>) -> u64 {
     let resolved = |service| reader.resolve(reader.service(&name(service))?).ok();
@@ -89,6 +99,7 @@ pub struct Watcher<'m> {
     setting: Setting<i64>,
     last: Vec<(u64, u64)>,
     last_setting: i64,
+    last_beats: [u64; SOURCES],
     /// Of a reader that looks only at what it is told to have changed.
     since: u64,
     told: HashMap<Handle, u64>,
@@ -106,6 +117,7 @@ impl<'m> Watcher<'m> {
             setting: reader.setting(SETTING).expect("it was published"),
             last: vec![(0, 0); SERVICES],
             last_setting: 0,
+            last_beats: [0; SOURCES],
             since: 0,
             told: HashMap::new(),
             names,
@@ -116,8 +128,8 @@ impl<'m> Watcher<'m> {
 
     /// The same memory of answers, over a copy of the table.
     pub fn of_copy<'c>(&self, reader: Reader<'c>) -> Watcher<'c> {
-        let (last, last_setting) = (self.last.clone(), self.last_setting);
-        Watcher { last, last_setting, ..Watcher::new(reader) }
+        let (last, last_setting, last_beats) = (self.last.clone(), self.last_setting, self.last_beats);
+        Watcher { last, last_setting, last_beats, ..Watcher::new(reader) }
     }
 
     /// Asks for everything, in every form; the writer is stopped or dead, so every answer must be there.
@@ -126,7 +138,26 @@ impl<'m> Watcher<'m> {
             self.look_at(service).map_err(|fault| format!("service {service}: {fault}"))?;
         }
         self.look_at_together()?;
+        self.look_at_the_sources()?;
         self.look_at_the_passing()
+    }
+
+    fn look_at_the_sources(&mut self) -> Result<(), String> {
+        let pulse = self.reader.pulse();
+        for (number, last) in self.last_beats.iter_mut().enumerate() {
+            // The sources' cells are written before the pulse says so.
+            let source = self.reader.source(number as u8).ok_or("a source is gone")?;
+            let n = source.beat();
+            let is_whole = source.revision() == n
+                && source.rejected() == n as u32
+                && source.age_at_beat() == Some(Duration::from_nanos(n));
+            if !is_whole || n < *last || n < pulse {
+                return Err(format!("{source:?} after {last}, at the pulse {pulse}"));
+            }
+            *last = n;
+            self.reads += 1;
+        }
+        Ok(())
     }
 
     fn look_at(&mut self, service: usize) -> Result<(), String> {
