@@ -4,6 +4,7 @@
 //! that to [`package::Package`]; see `fuzz.rs`, and `Valgrind::variables` for one that counts instructions.
 
 mod budgets;
+mod death;
 mod fuzz;
 mod hot_path;
 mod lint;
@@ -48,6 +49,7 @@ pub const STEPS: &[Step] = &[
     },
     tests::TESTS,
     tests::PRIVILEGED,
+    death::STEP,
     no_std::STEP,
     hot_path::STEP,
     budgets::STEP,
