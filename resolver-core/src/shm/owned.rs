@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::file::{self, Access, Identity, Owner};
-use super::{Mapping, OwnerInfo, SegmentError};
+use super::{Effects, Mapping, OwnerInfo, SegmentError, SegmentOptions};
 use crate::layout::{Capacity, Plan, count, owner};
 use crate::memory::Line;
 use crate::reader::Reader;
@@ -100,6 +100,15 @@ impl OwnedSegment {
     /// [`SegmentError::Table`] where the header was damaged meanwhile.
     pub fn reader(&self) -> Result<Reader<'_>, SegmentError> {
         Ok(Reader::new(self.mapping.view().map_err(|error| self.damaged(error))?))
+    }
+
+    /// Asks the system to hold this mapping as the options say, and tells what it did. (All of it is touched already.)
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Io`] for a [`Wish::Must`](super::Wish::Must) that was refused; the segment stays this process's.
+    pub fn hold(&self, options: &SegmentOptions) -> Result<Effects, SegmentError> {
+        Effects::on(&self.mapping.raw, options, &self.path)
     }
 
     /// Whether the path still leads to this segment; see [`SegmentWatch::is_current`].
