@@ -260,7 +260,7 @@ fn set(
     }
     let mut damaged = |part| faults.push(Fault::Leaf { slot, part });
     let Ok(index) = set.index() else { return damaged("the index") };
-    if set.leaves() > leaves {
+    if head::is_indexed(words[head::PLACE]) && set.leaves() > leaves {
         return damaged("the index");
     }
     if (0..index.all.saturating_sub(length)).any(|place| !matches!(set.reserve(place), Some(Ok(_)))) {
