@@ -204,6 +204,8 @@ impl Stage<'_> {
         let changes = self.watcher.look_at_changes();
         changes.unwrap_or_else(|fault| panic!("{action:?}, death at step {step}: {fault}"));
         assert!(self.segment.is_current(), "readers never reopen");
+        let faults = self.segment.faults();
+        assert!(faults.is_empty(), "{action:?}, death at step {step}: {faults:?}");
         Some(repaired)
     }
 
