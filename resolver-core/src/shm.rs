@@ -2,10 +2,12 @@
 //!
 //! [`Segment`] is a reader's mapping, [`OwnedSegment`] the writer's. The file lies in a directory of its owner's
 //! (`/dev/shm/resolver` by default), is created whole under another name and renamed into place, and never shrinks.
-//! The lock is the kernel's (`flock`): it is free exactly when its holder is gone, so a takeover never guesses by time.
+//! The lock is the kernel's (`flock`): it is free exactly when its holder is gone, so a takeover never guesses by time. It is
+//! on a file of its own, so that no reader can hold it (`docs/segment.md`).
 
 mod file;
 mod inspect;
+mod lock;
 mod options;
 mod owned;
 
@@ -213,7 +215,8 @@ impl Segment {
         self.mapping.owner()
     }
 
-    /// Whether the kernel says that a writer holds the segment; a stopped one does too. A system call.
+    /// Whether the kernel says that a writer holds the segment; a stopped one does too. A system call. Good for a report: a
+    /// reader that locks the file can make it say yes, or, if it did so while a writer took over, no.
     ///
     /// # Errors
     ///
