@@ -7,6 +7,7 @@ mod get;
 mod list;
 mod output;
 mod reading;
+mod segment;
 mod sources;
 mod watch;
 
@@ -40,6 +41,8 @@ enum Command {
     List(list::ListArgs),
     /// List the registries that the agent watches, how old their word is, and how many records it had to leave out.
     Sources(sources::SourcesArgs),
+    /// Look into a segment's file: its owner and use, faults, and all that is in it.
+    Segment(segment::SegmentCommand),
     /// Print a line for each change of one service.
     Watch(watch::WatchArgs),
 }
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::List(args) => list::run(&args),
         Command::Sources(args) => sources::run(&args),
+        Command::Segment(args) => segment::run(&args),
         Command::Watch(args) => watch::run(&args),
     };
     match result {

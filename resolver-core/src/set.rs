@@ -152,7 +152,7 @@ impl<'m> Set<'m> {
 
     /// Leaves of the set, its tables included.
     pub(crate) fn leaves(&self) -> usize {
-        let Ok(index) = self.index() else { return self.place.length };
+        let Some(index) = self.index().ok().filter(|_| self.place.indexed) else { return self.place.length };
         let end =
             |places: Places, length: usize| places.first.wrapping_sub(self.place.first).wrapping_add(length);
         let keys = end(index.keys, index.keys.length);

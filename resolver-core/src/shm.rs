@@ -2,18 +2,25 @@
 //!
 //! [`Segment`] is a reader's mapping, [`OwnedSegment`] the writer's. The file lies in a directory of its owner's
 //! (`/dev/shm/resolver` by default), is created whole under another name and renamed into place, and never shrinks.
-//! The lock is the kernel's (`flock`): it is free exactly when its holder is gone, so a takeover never guesses by time.
+//! The lock is the kernel's (`flock`): it is free exactly when its holder is gone, so a takeover never guesses by time. It is
+//! on a file of its own, so that no reader can hold it (`docs/segment.md`).
 
 mod file;
+mod inspect;
+mod lock;
+mod options;
 mod owned;
 
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::MmapRaw;
 
 pub use file::Owner;
+pub use inspect::{Fault, Inspection, Process, Repair, Used};
+pub use options::{Effect, Effects, SegmentOptions, Wish};
 pub use owned::{Origin, OwnedSegment, SegmentWatch};
 
 use crate::layout::{Plan, owner};
@@ -50,6 +57,7 @@ pub struct Segment {
     plan: Plan,
     path: PathBuf,
     identity: file::Identity,
+    effects: Effects,
 }
 
 /// What the header says of the writer.
@@ -97,6 +105,15 @@ pub enum SegmentError {
         /// The owner's process id, by the header.
         pid: u32,
     },
+    /// There was no segment to be read until the deadline.
+    Missing {
+        /// Where it was waited for.
+        path: PathBuf,
+        /// What is not there, and what to look for.
+        what: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The table could not be created.
     Create(CreateError),
     /// The table's sets cannot be where its heads say.
@@ -125,6 +142,9 @@ impl fmt::Display for SegmentError {
             SegmentError::Table { path, error } => write!(f, "{}: {error}", path.display()),
             SegmentError::InUse { path, pid } => {
                 write!(f, "{} is locked by a live process; its last owner was process {pid}", path.display())
+            }
+            SegmentError::Missing { path, what, waited } => {
+                write!(f, "no segment at {} after {} ms: {what}", path.display(), waited.as_millis())
             }
             SegmentError::Create(error) => error.fmt(f),
             SegmentError::Damaged(error) => error.fmt(f),
@@ -162,17 +182,21 @@ impl Segment {
     ///
     /// [`SegmentError`].
     pub fn open_from(path: impl AsRef<Path>, owner: Owner) -> Result<Self, SegmentError> {
-        let path = path.as_ref();
-        let (file, identity) = file::open(path, owner, file::Access::Read)?;
-        let raw = MmapOptions::new()
-            .len(identity.size)
-            .populate()
-            .map_raw_read_only(&file)
-            .map_err(|error| SegmentError::io("map", path, error))?;
-        let mapping = Mapping::new(raw);
-        let view = mapping.view();
-        let plan = view.map_err(|error| SegmentError::Table { path: path.to_path_buf(), error })?.plan;
-        Ok(Segment { mapping, plan, path: path.to_path_buf(), identity })
+        SegmentOptions { owner, ..SegmentOptions::default() }.open(path)
+    }
+
+    /// As [`Segment::open`], for a reader that starts before its agent; see [`SegmentOptions::open_or_wait`].
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Missing`] at the deadline; what waiting does not mend, at once.
+    pub fn open_or_wait(path: impl AsRef<Path>, deadline: Instant) -> Result<Self, SegmentError> {
+        SegmentOptions::default().open_or_wait(path, deadline)
+    }
+
+    /// Which of the wishes of its [`SegmentOptions`] took effect.
+    pub fn effects(&self) -> &Effects {
+        &self.effects
     }
 
     /// A reader of this mapping.
@@ -191,7 +215,8 @@ impl Segment {
         self.mapping.owner()
     }
 
-    /// Whether the kernel says that a writer holds the segment; a stopped one does too. A system call.
+    /// Whether the kernel says that a writer holds the segment; a stopped one does too. A system call. Good for a report: a
+    /// reader that locks the file can make it say yes, or, if it did so while a writer took over, no.
     ///
     /// # Errors
     ///

@@ -83,7 +83,11 @@ fn a_takeover_in_place_goes_unnoticed() {
         "same mapping, same handle"
     );
     assert_eq!(segment.owner().epoch, 2);
-    assert_eq!(fs::read_dir(path.parent().expect("a parent")).expect("it can be listed").count(), 1);
+    assert_eq!(
+        fs::read_dir(path.parent().expect("a parent")).expect("it can be listed").count(),
+        2,
+        "it and its lock"
+    );
 }
 
 #[test]

@@ -52,12 +52,16 @@ fn main() -> ExitCode {
             };
             Project::find().and_then(|project| fuzz::run(&project, seconds, &targets))
         }
-        ["soak", arguments @ ..] => match option("--minutes", 10, arguments) {
-            Some((minutes @ 1.., rest)) if rest.is_empty() => {
-                Project::find().and_then(|project| soak::run(&project, minutes))
+        ["soak", arguments @ ..] => {
+            let minutes = option("--minutes", 10, arguments);
+            let deaths = minutes.and_then(|(minutes, rest)| Some((minutes, option("--deaths", 0, &rest)?)));
+            match deaths {
+                Some((minutes @ 1.., (deaths, rest))) if rest.is_empty() => {
+                    Project::find().and_then(|project| soak::run(&project, minutes, deaths))
+                }
+                _ => return usage("`soak` takes --minutes N, of at least 1, and --deaths N"),
             }
-            _ => return usage("`soak` takes --minutes N, of at least 1"),
-        },
+        }
         ["tsan"] => Project::find().and_then(|project| tsan::run(&project)),
         [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
     };
@@ -92,7 +96,9 @@ cargo xtask COMMAND
   test [STEP]...     run every step, or the ones that are named, in order; all run even when one fails
   fuzz [--seconds N] [TARGET]...
                      libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60); wants nightly Rust
-  soak [--minutes N] a writer process and a reader process over one segment, for N minutes (10); a large table
+  soak [--minutes N] [--deaths N]
+                     a writer process and a reader process over one segment, for N minutes (10); a large table; with
+                     --deaths (1000000, say) writers that are killed while they publish
   servers            bring the real Consul and etcd under target/servers, and print where they are
   tsan               the stress test under ThreadSanitizer, and a planted race; wants nightly Rust
   valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to

@@ -2,12 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::file::{self, Access, Identity, Owner};
-use super::{Mapping, OwnerInfo, SegmentError};
+use super::lock::{self, OwnerLock};
+use super::{Effects, Mapping, OwnerInfo, SegmentError, SegmentOptions};
 use crate::layout::{Capacity, Plan, count, owner};
 use crate::memory::Line;
 use crate::reader::Reader;
@@ -17,8 +18,10 @@ use crate::writer::Writer;
 /// A segment that this process owns, until it is dropped: the lock is held, and nobody else can write.
 pub struct OwnedSegment {
     mapping: Mapping,
-    /// Holds the lock for as long as it is open.
-    _lock: File,
+    /// Holds the segment's own lock for as long as it is open, for [`Segment::has_owner`](super::Segment::has_owner).
+    _told: File,
+    /// What makes this process the owner.
+    _held: OwnerLock,
     path: PathBuf,
     identity: Identity,
     origin: Origin,
@@ -64,23 +67,45 @@ impl OwnedSegment {
         let directory = file::prepare_directory(path)?;
         // Two that start at once: one gets the place or the lock; the other finds it taken when it looks again.
         loop {
-            let replaces = match lock_existing(path)? {
-                Existing::None => false,
+            let old = match find(path)? {
+                Existing::None => None,
                 Existing::Replaced => continue,
-                Existing::Locked(file, identity) => {
-                    if let Some(owned) = Self::take_over(path, file.try_clone(), identity, capacity)? {
-                        return Ok(owned);
+                Existing::Free(free) => {
+                    let repaired = take_over(path, &free.mapping, capacity)?;
+                    match (repaired, free.held) {
+                        (Some(repaired), Some(held)) => {
+                            let from = (Origin::TakenOver, repaired);
+                            return Self::owning(free.mapping, free.file, held, path, from);
+                        }
+                        // Stays locked until the new one is in place.
+                        (_, held) => Some((free.file, held)),
                     }
-                    // `file` keeps the old one locked until the new one is in place.
-                    return Self::create(path, &directory, capacity, true)?.ok_or_else(|| {
-                        SegmentError::untrusted(path, "it was replaced during a replacement")
-                    });
                 }
             };
-            if let Some(owned) = Self::create(path, &directory, capacity, replaces)? {
-                return Ok(owned);
+            let origin = if old.is_some() { Origin::Superseded } else { Origin::Created };
+            if let Some((mapping, file, held)) = create(path, &directory, capacity, old.is_some())? {
+                if let Some((_, Some(held))) = old {
+                    held.remove();
+                }
+                return Self::owning(mapping, file, held, path, (origin, 0));
+            }
+            if old.is_some() {
+                return Err(SegmentError::untrusted(path, "it was replaced during a replacement"));
             }
         }
+    }
+
+    fn owning(
+        mapping: Mapping,
+        file: File,
+        held: OwnerLock,
+        path: &Path,
+        (origin, repaired): (Origin, u64),
+    ) -> Result<Self, SegmentError> {
+        let identity = Identity::of_file(&file).map_err(|error| SegmentError::io("look at", path, error))?;
+        held.put_in_force();
+        let path = path.to_path_buf();
+        Ok(OwnedSegment { mapping, _told: file, _held: held, path, identity, origin, repaired })
     }
 
     /// The writer, after repairing whatever a dead predecessor left. There is one at a time: it borrows the segment.
@@ -100,6 +125,15 @@ impl OwnedSegment {
     /// [`SegmentError::Table`] where the header was damaged meanwhile.
     pub fn reader(&self) -> Result<Reader<'_>, SegmentError> {
         Ok(Reader::new(self.mapping.view().map_err(|error| self.damaged(error))?))
+    }
+
+    /// Asks the system to hold this mapping as the options say, and tells what it did. (All of it is touched already.)
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Io`] for a [`Wish::Must`](super::Wish::Must) that was refused; the segment stays this process's.
+    pub fn hold(&self, options: &SegmentOptions) -> Result<Effects, SegmentError> {
+        Effects::on(&self.mapping.raw, options, &self.path)
     }
 
     /// Whether the path still leads to this segment; see [`SegmentWatch::is_current`].
@@ -132,81 +166,80 @@ impl OwnedSegment {
         self.identity.size
     }
 
-    /// In place, if the table is one of this layout and capacity; `None` where a new one must supersede it.
-    fn take_over(
-        path: &Path,
-        lock: std::io::Result<File>,
-        identity: Identity,
-        capacity: &Capacity,
-    ) -> Result<Option<Self>, SegmentError> {
-        let lock = lock.map_err(|error| SegmentError::io("keep the lock of", path, error))?;
-        let mapping = map(path, &lock, identity.size)?;
-        let view = match mapping.view() {
-            Ok(view) => view,
-            Err(OpenError::Magic(magic)) if magic != 0 => {
-                return Err(SegmentError::untrusted(path, OpenError::Magic(magic)));
-            }
-            Err(_) => return Ok(None),
-        };
-        let repaired = || view.header[count::LINE].load(count::REPAIRED);
-        let before = repaired();
-        if view.plan != Plan::of(capacity) || Writer::take_over(view).is_err() {
-            return Ok(None);
-        }
-        let repaired = repaired().wrapping_sub(before);
-        sign(&mapping);
-        let origin = Origin::TakenOver;
-        Ok(Some(OwnedSegment { mapping, _lock: lock, path: path.to_path_buf(), identity, origin, repaired }))
-    }
-
-    /// A new file in place; `None` where another was quicker.
-    fn create(
-        path: &Path,
-        directory: &Path,
-        capacity: &Capacity,
-        replace: bool,
-    ) -> Result<Option<Self>, SegmentError> {
-        if !capacity.is_sayable() {
-            return Err(CreateError::TooLarge.into());
-        }
-        let size = capacity.lines() * size_of::<Line>();
-        file::sweep(directory);
-        let (file, new) = file::create(directory, size)?;
-        let made = file
-            .lock()
-            .map_err(|error| SegmentError::io("lock", &new, error))
-            .and_then(|()| fill(&new, &file, size, capacity))
-            .and_then(|mapping| Ok((mapping, file::place(&new, path, replace)?)));
-        let (mapping, placed) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                file::remove(&new);
-                return Err(error);
-            }
-        };
-        if !placed {
-            file::remove(&new);
-            return Ok(None);
-        }
-        let identity = Identity::of_file(&file).map_err(|error| SegmentError::io("look at", path, error))?;
-        let origin = if replace { Origin::Superseded } else { Origin::Created };
-        let path = path.to_path_buf();
-        Ok(Some(OwnedSegment { mapping, _lock: file, path, identity, origin, repaired: 0 }))
-    }
-
     fn damaged(&self, error: OpenError) -> SegmentError {
         SegmentError::Table { path: self.path.clone(), error }
     }
+}
+
+/// What a segment of this mapping was before it had this owner, repaired and signed; `None` where a new one must supersede it.
+fn take_over(path: &Path, mapping: &Mapping, capacity: &Capacity) -> Result<Option<u64>, SegmentError> {
+    let view = match mapping.view() {
+        Ok(view) => view,
+        Err(OpenError::Magic(magic)) if magic != 0 => {
+            return Err(SegmentError::untrusted(path, OpenError::Magic(magic)));
+        }
+        Err(_) => return Ok(None),
+    };
+    let repaired = || view.header[count::LINE].load(count::REPAIRED);
+    let before = repaired();
+    if view.plan != Plan::of(capacity) || Writer::take_over(view).is_err() {
+        return Ok(None);
+    }
+    let repaired = repaired().wrapping_sub(before);
+    sign(mapping);
+    Ok(Some(repaired))
+}
+
+/// A new file in place; `None` where another was quicker.
+fn create(
+    path: &Path,
+    directory: &Path,
+    capacity: &Capacity,
+    replace: bool,
+) -> Result<Option<(Mapping, File, OwnerLock)>, SegmentError> {
+    if !capacity.is_sayable() {
+        return Err(CreateError::TooLarge.into());
+    }
+    let size = capacity.lines() * size_of::<Line>();
+    file::sweep(directory);
+    let (file, new) = file::create(directory, size)?;
+    // Nobody's yet, but for a reader that means harm; then it is not told that there is an owner.
+    let _ = lock::patiently(&file);
+    lock::sweep(path, directory);
+    let made = fill(&new, &file, size, capacity).and_then(|(mapping, seed)| {
+        let in_use = || SegmentError::InUse { path: path.to_path_buf(), pid: 0 };
+        let held = OwnerLock::take(path, seed)?.ok_or_else(in_use)?;
+        match file::place(&new, path, replace) {
+            Ok(true) => Ok(Some((mapping, file, held))),
+            not_placed => {
+                held.remove();
+                not_placed.map(|_| None)
+            }
+        }
+    });
+    if !matches!(made, Ok(Some(_))) {
+        file::remove(&new);
+    }
+    made
 }
 
 enum Existing {
     None,
     /// It was there and is no longer the same; look again.
     Replaced,
-    Locked(File, Identity),
+    Free(Free),
 }
 
-fn lock_existing(path: &Path) -> Result<Existing, SegmentError> {
+/// A segment that nobody else owns.
+struct Free {
+    file: File,
+    mapping: Mapping,
+    /// `None` where the header says no seed: then a new segment supersedes it.
+    held: Option<OwnerLock>,
+}
+
+/// Whether somebody else owns what is there, by who holds its lock.
+fn find(path: &Path) -> Result<Existing, SegmentError> {
     let own = Owner::Uid(rustix::process::geteuid().as_raw());
     let (file, identity) = match file::open(path, own, Access::Write) {
         Ok(opened) => opened,
@@ -215,39 +248,27 @@ fn lock_existing(path: &Path) -> Result<Existing, SegmentError> {
         }
         Err(error) => return Err(error),
     };
-    if let Err(error) = lock(&file) {
-        let mapping = map(path, &file, identity.size)?;
-        return Err(lock_error(path, error, &mapping));
+    let mapping = map(path, &file, identity.size)?;
+    let seed = mapping.view().ok().map(|view| view.seed());
+    let pid = seed.map_or(0, |_| mapping.owner().pid);
+    let in_use = || SegmentError::InUse { path: path.to_path_buf(), pid };
+    let held = match seed {
+        Some(seed) => Some(OwnerLock::take(path, seed)?.ok_or_else(in_use)?),
+        None => None,
+    };
+    match lock::patiently(&file) {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            // Its owner would hold the lock that this process holds: so that is a reader, and nobody owns it.
+            if !held.as_ref().is_some_and(OwnerLock::is_in_force) {
+                return Err(in_use());
+            }
+        }
+        Err(TryLockError::Error(error)) => return Err(SegmentError::io("lock", path, error)),
     }
     match Identity::of_path(path) {
-        Ok(now) if now.same_file(&identity) => Ok(Existing::Locked(file, identity)),
+        Ok(now) if now.same_file(&identity) => Ok(Existing::Free(Free { file, mapping, held })),
         _ => Ok(Existing::Replaced),
-    }
-}
-
-/// Locks it. A reader that asks whether there is an owner ([`Segment::has_owner`](super::Segment::has_owner)) holds the
-/// lock for a moment to find out, so one refusal is not believed at once.
-fn lock(file: &File) -> Result<(), TryLockError> {
-    for _ in 0..PROBES {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(PROBE),
-            settled => return settled,
-        }
-    }
-    file.try_lock()
-}
-
-/// How often, and how far apart, a lock that is held is asked for again.
-const PROBES: u32 = 20;
-const PROBE: Duration = Duration::from_millis(5);
-
-fn lock_error(path: &Path, error: TryLockError, mapping: &Mapping) -> SegmentError {
-    match error {
-        TryLockError::WouldBlock => {
-            let pid = mapping.view().map_or(0, |_| mapping.owner().pid);
-            SegmentError::InUse { path: path.to_path_buf(), pid }
-        }
-        TryLockError::Error(error) => SegmentError::io("lock", path, error),
     }
 }
 
@@ -259,11 +280,12 @@ fn map(path: &Path, file: &File, size: usize) -> Result<Mapping, SegmentError> {
     Ok(Mapping::new(raw.map_err(|error| SegmentError::io("map", path, error))?))
 }
 
-fn fill(path: &Path, file: &File, size: usize, capacity: &Capacity) -> Result<Mapping, SegmentError> {
+fn fill(path: &Path, file: &File, size: usize, capacity: &Capacity) -> Result<(Mapping, u64), SegmentError> {
     let mapping = map(path, file, size)?;
-    Table::create(mapping.lines(), capacity, file::random()?)?;
+    let seed = file::random()?;
+    Table::create(mapping.lines(), capacity, seed)?;
     sign(&mapping);
-    Ok(mapping)
+    Ok((mapping, seed))
 }
 
 /// Enters this process as the owner.
@@ -279,7 +301,7 @@ fn sign(mapping: &Mapping) {
 }
 
 /// The kernel's id of this boot, as two words; zeros where it cannot be read.
-fn boot_id() -> [u64; 2] {
+pub(super) fn boot_id() -> [u64; 2] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: std::string::String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let word = |part: Option<&str>| part.and_then(|part| u64::from_str_radix(part, 16).ok()).unwrap_or(0);

@@ -5,6 +5,7 @@
 
 mod budgets;
 mod c_abi;
+mod death;
 mod fuzz;
 mod hot_path;
 mod latency;
@@ -50,6 +51,7 @@ pub const STEPS: &[Step] = &[
     },
     tests::TESTS,
     tests::PRIVILEGED,
+    death::STEP,
     no_std::STEP,
     hot_path::STEP,
     budgets::STEP,
