@@ -93,10 +93,16 @@ struct Inbox {
 impl Feed {
     /// One service's set as it is now.
     pub fn service(&self, name: impl Into<String>, set: ServiceSet) {
+        self.services([(name.into(), set)]);
+    }
+
+    /// Several services as of one moment: who takes the report has all of them or none.
+    pub fn services(&self, sets: impl IntoIterator<Item = (String, ServiceSet)>) {
         self.update(|report| {
-            let name = name.into();
-            report.doubts.remove(&name);
-            report.services.insert(name, set);
+            for (name, set) in sets {
+                report.doubts.remove(&name);
+                report.services.insert(name, set);
+            }
         });
     }
 

@@ -91,8 +91,13 @@ fn a_whole_segment_has_no_fault_and_is_told_in_full() {
     assert_eq!(verified.json()["services"], 2);
     let dump = tool(&host, "dump", &host.segment()).json();
     let oms = &dump["services"][0];
-    assert_eq!((&oms["service"], &oms["reserves"][0]), (&"oms".into(), &"10.0.0.1:3".into()), "{dump}");
-    assert_eq!(oms["endpoints"].as_array().map(Vec::len), Some(2), "{dump}");
+    assert_eq!(oms["service"], "oms", "{dump}");
+    assert_eq!(oms["endpoints"].as_array().map(Vec::len), Some(3), "{dump}");
+    assert_eq!(
+        (&oms["endpoints"][1]["reserve"], &oms["endpoints"][2]["reserve"]),
+        (&serde_json::Value::Null, &true.into()),
+        "{dump}"
+    );
     assert_eq!(dump["services"][1]["endpoint"]["port"], 9, "{dump}");
     assert_eq!(
         (&dump["settings"][0]["value"], &dump["settings"][1]["value"]),

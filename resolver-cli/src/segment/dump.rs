@@ -10,16 +10,8 @@ use crate::{Failure, output};
 
 #[derive(Serialize)]
 struct Dump {
-    services: Vec<Dumped>,
+    services: Vec<Service>,
     settings: Vec<Setting>,
-}
-
-#[derive(Serialize)]
-struct Dumped {
-    #[serde(flatten)]
-    service: Service,
-    /// Addresses of the endpoints that only stand in for the active ones.
-    reserves: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -39,13 +31,10 @@ pub(super) fn run(args: &PlaceArgs) -> Result<(), Failure> {
     if args.json {
         return output::line(serde_json::to_string(&dump).unwrap_or_default());
     }
-    for dumped in &dump.services {
-        output::line(dumped.service.line())?;
-        for endpoint in dumped.service.endpoints.iter().map(Entry::line) {
+    for service in &dump.services {
+        output::line(service.line())?;
+        for endpoint in service.endpoints.iter().map(Entry::line) {
             output::line(endpoint)?;
-        }
-        for reserve in &dumped.reserves {
-            output::line(format_args!("  {reserve}  reserve"))?;
         }
     }
     for setting in &dump.settings {
@@ -55,7 +44,7 @@ pub(super) fn run(args: &PlaceArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn services(reading: &Reading) -> Result<Vec<Dumped>, Failure> {
+fn services(reading: &Reading) -> Result<Vec<Service>, Failure> {
     let mut names = Vec::new();
     reading.reader().for_each(|name, _| {
         names.push(name.to_owned());
@@ -65,9 +54,7 @@ fn services(reading: &Reading) -> Result<Vec<Dumped>, Failure> {
     let mut services = Vec::new();
     for name in names {
         match reading.service(&name) {
-            Ok(Some(service)) => {
-                services.push(Dumped { reserves: reserves(&reading.reader(), &name), service })
-            }
+            Ok(Some(service)) => services.push(service),
             // Removed since it was listed.
             Ok(None) => {}
             Err(error) => {
@@ -80,14 +67,6 @@ fn services(reading: &Reading) -> Result<Vec<Dumped>, Failure> {
         }
     }
     Ok(services)
-}
-
-fn reserves(reader: &Reader<'_>, name: &str) -> Vec<String> {
-    let Some(set) = reader.service(name).and_then(|handle| reader.set(handle).ok()) else {
-        return Vec::new();
-    };
-    let all = (0..).map_while(|place| set.reserve(place)?.ok());
-    all.map(|endpoint| endpoint.address().to_string()).collect()
 }
 
 fn settings(reader: &Reader<'_>) -> Vec<Setting> {

@@ -33,7 +33,7 @@ pub enum Wish {
 /// use resolver_core::{Capacity, OwnedSegment};
 /// use resolver_core::shm::{SegmentOptions, Wish};
 ///
-/// # let directory = tempfile::tempdir()?;
+/// # let directory = tempfile::tempdir().expect("a directory");
 /// # let path = directory.path().join("main.seg");
 /// # let _owned = OwnedSegment::acquire(&path, &Capacity::SMALL)?;
 /// let options = SegmentOptions { lock: Wish::Try, ..SegmentOptions::default() };

@@ -142,10 +142,12 @@ impl<'a> Tail<'a> {
 
     fn report(&mut self, touched: BTreeSet<String>) {
         self.reported = self.reported.max(self.catalogue.applied());
-        for service in touched {
+        let sets = touched.into_iter().map(|service| {
             let set = self.catalogue.set(&service, self.reported);
-            self.feed.service(service, set);
-        }
+            (service, set)
+        });
+        // A transaction is one change.
+        self.feed.services(sets.collect::<Vec<_>>());
     }
 
     fn move_position(&self) {
