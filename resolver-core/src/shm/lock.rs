@@ -34,7 +34,7 @@ impl OwnerLock {
         let path = path_of(segment, seed);
         // A file that was removed between the two looks is nobody's: begin again with the one that is there.
         loop {
-            let (file, identity) = open(&path)?;
+            let Some((file, identity)) = open(&path)? else { continue };
             match patiently(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -106,7 +106,8 @@ fn path_of(segment: &Path, seed: u64) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn open(path: &Path) -> Result<(File, Identity), SegmentError> {
+/// Makes it where it is not there; `None` for one that was removed while it was looked at.
+fn open(path: &Path) -> Result<Option<(File, Identity)>, SegmentError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)) {
         Ok(fd) => File::from(fd),
@@ -116,6 +117,9 @@ fn open(path: &Path) -> Result<(File, Identity), SegmentError> {
         Err(error) => return Err(SegmentError::io("open the owner's lock", path, error)),
     };
     let stat = rustix::fs::fstat(&file).map_err(|error| SegmentError::io("look at", path, error))?;
+    if stat.st_nlink == 0 {
+        return Ok(None);
+    }
     let own = rustix::process::geteuid().as_raw();
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     if !is_file || stat.st_uid != own || stat.st_nlink != 1 || stat.st_mode & 0o077 != 0 {
@@ -129,5 +133,5 @@ fn open(path: &Path) -> Result<(File, Identity), SegmentError> {
         return Err(SegmentError::untrusted(path, why));
     }
     let identity = Identity::of_file(&file).map_err(|error| SegmentError::io("look at", path, error))?;
-    Ok((file, identity))
+    Ok(Some((file, identity)))
 }
