@@ -139,7 +139,7 @@ impl Capacity {
         Plan::of(self).total
     }
 
-    /// Whether the header can say it: counts have 32 bits, endpoint cells and directory buckets among them.
+    /// Whether the header can say it: counts have 32 bits, leaves and directory buckets among them.
     pub(crate) const fn is_sayable(&self) -> bool {
         let plan = Plan::of(self);
         plan.leaves <= u32::MAX as usize

@@ -1,4 +1,4 @@
-//! Which endpoint cells are free: blocks of a power of two, aligned to their size, in a bitmap.
+//! Which leaves are free: blocks of a power of two, aligned to their size, in a bitmap.
 //!
 //! A block that was left waits in the queue of its size, and is used again oldest first, once [`QUARANTINE`] others
 //! wait behind it or nothing else is free: a reader that still walks the old set has that long before its cells
@@ -13,11 +13,11 @@ const QUARANTINE: u32 = 16;
 const CLASSES: usize = 17;
 const NIL: u32 = u32::MAX;
 
-/// The writer's view of the endpoint cells' room.
+/// The writer's view of the leaves' room.
 pub(crate) struct Room<'m> {
     cells: usize,
     bitmap: &'m [Line],
-    /// One word for each endpoint cell; of a waiting or used block, the first cell's counts.
+    /// One word for each leaf; of a waiting or used block, the first leaf's counts.
     notes: Notes<'m>,
     waiting: [Queue; CLASSES],
     /// Nothing before this cell is free for a block of the class. Cells only become free in `drain`.
@@ -32,7 +32,7 @@ struct Queue {
     length: u32,
 }
 
-/// The words of the notes section that belong to the endpoint cells.
+/// The words of the notes section that belong to the leaves.
 #[derive(Clone, Copy)]
 pub(crate) struct Notes<'m> {
     lines: &'m [Line],

@@ -51,7 +51,7 @@ impl Random {
     ///
     /// # Progress
     ///
-    /// Wait-free: at most 16 rounds of two cells.
+    /// Wait-free: at most 16 rounds of the head and a leaf.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Weighted {
     ///
     /// # Progress
     ///
-    /// Wait-free: at most 16 rounds of three cells.
+    /// Wait-free: at most 16 rounds of the head and two leaves.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl PowerOfTwo {
     ///
     /// # Progress
     ///
-    /// Wait-free, if `load` is: at most 16 rounds of three cells.
+    /// Wait-free, if `load` is: at most 16 rounds of the head and two leaves.
     ///
     /// # Errors
     ///

@@ -45,7 +45,7 @@ impl RoundRobin {
     ///
     /// # Progress
     ///
-    /// Wait-free: at most 16 rounds of two cells.
+    /// Wait-free: at most 16 rounds of the head and a leaf.
     ///
     /// # Errors
     ///
