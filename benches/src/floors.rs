@@ -95,7 +95,7 @@ impl Floors {
         let floors = Floors {
             lines: handles.iter().map(|_| TornLine::default()).collect(),
             seqlocks: handles.iter().map(|_| PlainSeqlock::default()).collect(),
-            incarnations: handles.iter().map(|handle| handle.to_bits() as u32).collect(),
+            incarnations: handles.iter().map(|handle| (handle.to_bits() >> 32) as u32).collect(),
         };
         for index in 0..handles.len() {
             floors.lines[index].store(mix(index as u64));
@@ -120,7 +120,7 @@ impl Floors {
         let plain = move |n| {
             run!(path, n, move |at| {
                 let bits = handles[at].to_bits();
-                seqlocks.get((bits >> 32) as usize).map_or(0, |seqlock| seqlock.fold(bits as u32))
+                seqlocks.get(bits as u32 as usize / 64).map_or(0, |seqlock| seqlock.fold((bits >> 32) as u32))
             })
         };
         vec![

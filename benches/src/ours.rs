@@ -145,7 +145,7 @@ pub fn by_handle<'a>(
 ) -> Vec<Subject<'a>> {
     let (handles, indices) = (&places.handles[..], &places.indices[..]);
     // One copy for each place, at its index; on one service they are all of that one.
-    let mut cached: Vec<CachedHandle<'a>> = handles.iter().map(|handle| reader.cached(*handle)).collect();
+    let mut cached: Vec<CachedHandle> = handles.iter().map(|handle| reader.cached(*handle)).collect();
     vec![
         Subject::new(RESOLVE, Role::Ours, move |n| {
             run!(path, n, move |at| consume(reader.resolve(handles[at])))
@@ -155,8 +155,10 @@ pub fn by_handle<'a>(
             run!(path, n, move |at| consume_address(reader.resolve_address(handles[at])))
         })
         .written(writer.write()),
-        Subject::new(CACHED, Role::Ours, move |n| run!(path, n, |at| consume(cached[indices[at]].resolve())))
-            .written(writer.write()),
+        Subject::new(CACHED, Role::Ours, move |n| {
+            run!(path, n, |at| consume(cached[indices[at]].resolve(&reader)))
+        })
+        .written(writer.write()),
     ]
 }
 
@@ -171,7 +173,7 @@ pub fn one_cached<'a>(path: Path, reader: Reader<'a>, handle: Handle) -> Subject
     Subject::new(CACHED, Role::Ours, move |n| {
         // The loop's own for a batch, as it would be a router's.
         let mut cached = kept;
-        let folded = run!(path, n, |_| consume(cached.resolve()));
+        let folded = run!(path, n, |_| consume(cached.resolve(&reader)));
         kept = cached;
         folded
     })

@@ -154,9 +154,10 @@ impl Publisher {
 
     /// The first word of a head's line, as the file has it: odd while it is being written.
     fn seq(&self, handle: Handle) -> io::Result<u64> {
-        let slot = handle.to_bits() >> 32;
+        // A handle's low half is where its line begins.
+        let offset = u64::from(handle.to_bits() as u32);
         let mut word = [0; 8];
-        self.file.read_exact_at(&mut word, (HEADER_LINES + slot) * 64)?;
+        self.file.read_exact_at(&mut word, HEADER_LINES * 64 + offset)?;
         Ok(u64::from_ne_bytes(word))
     }
 }

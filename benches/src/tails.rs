@@ -200,7 +200,7 @@ fn beside_stopped(course: &Course, program: &Path, core: usize) -> Result<Measur
     let mut cached = [reader.cached(handle)];
     let mut cases = field::floors(&torn, &places, |_| 0);
     cases.extend(field::calls(reader, &handles, |_| 0));
-    let call = move |place: usize| crate::consume(cached[place].resolve());
+    let call = move |place: usize| crate::consume(cached[place].resolve(&reader));
     cases.push(Case::new(field::row::CACHED, Some(field::row::TORN_8), |_| 0, call));
     Ok(measured(course.plan, cases, Pace::Idle))
 }

@@ -26,7 +26,7 @@ fn a_writer_is_stopped_while_its_publication_lands_and_readers_get_the_whole_of_
     let mut cached = reader.cached(handle);
     for _ in 0..1000 {
         assert_eq!(reader.resolve(handle), Ok(first));
-        assert_eq!(cached.resolve(), Ok(first));
+        assert_eq!(cached.resolve(&reader), Ok(first));
         assert_eq!(reader.resolve_address(handle), Ok(first.address()));
     }
     assert_eq!(reader.epoch(), epoch, "it stood still");

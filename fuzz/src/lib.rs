@@ -98,7 +98,7 @@ fn read_everything(reader: &Reader<'_>) {
     let mut text = [0; 200];
     for handle in &handles {
         let _ = format!("{:?} {:?}", reader.resolve(*handle), reader.resolve_address(*handle));
-        let _ = (reader.standing(*handle), reader.text(*handle, &mut text), reader.cached(*handle).resolve());
+        let _ = (reader.standing(*handle), reader.text(*handle, &mut text), reader.cached(*handle).resolve(&reader));
         let _ = reader.resolve_fresh(*handle, Duration::MAX, &liveness);
         if let Ok(set) = reader.set(*handle) {
             let _ = set.into_iter().map(|endpoint| format!("{endpoint:?}").len()).sum::<usize>();

@@ -25,8 +25,8 @@ pub fn address(reader: &Reader<'_>, handle: Handle) -> Result<Address, ResolveEr
 
 #[unsafe(export_name = "hot_cached")]
 #[inline(never)]
-pub fn cached(cached: &mut CachedHandle<'_>) -> Result<Resolved, ResolveError> {
-    cached.resolve()
+pub fn cached(cached: &mut CachedHandle, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
+    cached.resolve(reader)
 }
 
 #[unsafe(export_name = "hot_fresh")]

@@ -2,38 +2,36 @@
 
 use core::hint::cold_path;
 
-use crate::cell::{self, PAYLOAD, Unread};
+use crate::cell::PAYLOAD;
 use crate::error::ResolveError;
 use crate::handle::Handle;
-use crate::memory::Line;
-use crate::reader::why;
-use crate::record::{Resolved, head};
+use crate::reader::Reader;
+use crate::record::Resolved;
+use crate::sync::{self, Site};
 
-/// A handle with a private copy of its last answer: one load and one comparison while nothing changed. For a handle
-/// that one thread asks all the time; over many handles, [`Reader::resolve`](crate::Reader::resolve) touches less
-/// memory. It belongs to the table that it came from: a `seq` means nothing in another.
-// So aligned, the copy is loaded 16 bytes at a time where the compiler wants to.
+/// A handle with a private copy of its last answer: one load and one comparison while nothing was published. What it loads is
+/// the table's epoch, the same word for all handles, so many copies take little cache; and where another service was
+/// published meanwhile, it asks for its own line once.
+///
+/// With a reader of another table it is [`Gone`](ResolveError::Gone), as any handle is.
+// So aligned, with the words first, the copy is loaded 16 bytes at a time where the compiler wants to.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
-pub struct CachedHandle<'m> {
-    line: &'m Line,
-    shadow: &'m Line,
-    /// `seq` of the copy; [`NONE`] where there is none.
-    seq: u64,
+pub struct CachedHandle {
     words: [u64; PAYLOAD],
+    /// That the copy is of; [`NO_EPOCH`] where it is of none. Of another table it is another: see [`Table::create`](crate::Table).
+    epoch: u64,
+    /// The cell's, of the copy.
+    seq: u64,
     handle: Handle,
-    /// As the table gave it out; no table gives out a slot that it does not have.
-    meant: Handle,
 }
 
-/// No `seq` of a copy: it is vacant.
-const NONE: u64 = u64::MAX;
+/// An epoch that a copy can never be of: it is odd, so a batch is landing.
+const NO_EPOCH: u64 = u64::MAX;
 
-impl<'m> CachedHandle<'m> {
-    pub(crate) fn new(handle: Handle, cell: Option<(&'m Line, &'m Line)>, other: &'m Line) -> Self {
-        let meant = if cell.is_some() { handle } else { Handle::new(0, 0) };
-        let (line, shadow) = cell.unwrap_or((other, other));
-        CachedHandle { line, shadow, seq: NONE, words: [0; PAYLOAD], handle, meant }
+impl CachedHandle {
+    pub(crate) const fn new(handle: Handle) -> Self {
+        CachedHandle { epoch: NO_EPOCH, words: [0; PAYLOAD], seq: 0, handle }
     }
 
     /// The handle.
@@ -41,38 +39,36 @@ impl<'m> CachedHandle<'m> {
         self.handle
     }
 
-    /// As [`Reader::resolve`](crate::Reader::resolve) with the handle. On an error the copy stays: see
-    /// [`CachedHandle::last`].
+    /// As [`Reader::resolve`] with the handle. On an error the copy stays: see [`CachedHandle::last`].
     ///
     /// # Errors
     ///
-    /// As [`Reader::resolve`](crate::Reader::resolve).
+    /// As [`Reader::resolve`].
     #[inline(always)]
-    pub fn resolve(&mut self) -> Result<Resolved, ResolveError> {
-        if cell::is_at(self.line, self.seq) {
-            return Ok(Resolved::new(self.words, self.seq));
+    pub fn resolve(&mut self, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
+        if reader.epoch() != self.epoch {
+            cold_path();
+            if let Some(error) = self.refresh(reader) {
+                return Err(error);
+            }
         }
-        cold_path();
-        self.refresh()?;
         Ok(Resolved::new(self.words, self.seq))
     }
 
+    /// Gives the error, if it is one; a value so small that it comes back in a register.
     #[cold]
     #[inline(never)]
-    fn refresh(&mut self) -> Result<(), ResolveError> {
-        if !self.meant.is_given_out() {
-            return Err(ResolveError::Gone);
+    fn refresh(&mut self, reader: &Reader<'_>) -> Option<ResolveError> {
+        // Before the cell: a publication in between has another epoch, so the copy is of this one or asked for again.
+        let epoch = reader.epoch();
+        sync::fence_acquire(Site::AfterEpoch);
+        match reader.resolve(self.handle) {
+            Ok(resolved) => (self.words, self.seq) = (resolved.to_words(), resolved.seq()),
+            Err(error) => return Some(error),
         }
-        let (words, seq) = cell::read(self.line, self.shadow).map_err(|unread| match unread {
-            Unread::Busy => ResolveError::Busy,
-            Unread::Vacant(words) => why(words[head::INCARNATION], self.meant),
-        })?;
-        if !self.meant.means(words[head::INCARNATION]) {
-            return Err(ResolveError::Gone);
-        }
-        // An odd `seq` is as good: the words are the shadow's, which stand for as long as it does.
-        (self.words, self.seq) = (words, seq);
-        Ok(())
+        // While a batch is landing, cells change and the epoch does not: the next call asks again.
+        self.epoch = if epoch & 1 == 0 { epoch } else { NO_EPOCH };
+        None
     }
 
     /// The last answer there was, however old.
@@ -81,7 +77,7 @@ impl<'m> CachedHandle<'m> {
     }
 }
 
-impl core::fmt::Debug for CachedHandle<'_> {
+impl core::fmt::Debug for CachedHandle {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("CachedHandle").field("handle", &self.handle).field("last", &self.last()).finish()
     }

@@ -1,7 +1,7 @@
 //! Name to handle: open addressing over buckets of 32 bytes.
 //!
 //! ```text
-//! | name, zero padded: 23 | length: 1 | entry: incarnation 32, slot 32 |     long name: 0xff, length 16, place 32 | hash | 0
+//! | name, zero padded: 23 | length: 1 | entry: incarnation 32, offset 32 |     long name: 0xff, length 16, place 32 | hash | 0
 //! ```
 //!
 //! A bucket's name is written once in the life of a table; only the entry changes, in one store. 0 is a bucket that
@@ -14,16 +14,20 @@ use crate::handle::Handle;
 use crate::layout::{BUCKET_WORDS, Plan, count};
 use crate::memory::{Line, WORDS};
 use crate::name::{self, Name};
-use crate::sync::{self, Site};
+use crate::sync::{self, AtomicU64, Ordering, Site};
 
 /// The entry of a name that was removed.
-const TOMBSTONE: u64 = 0xffff_ffff << 32;
+const TOMBSTONE: u64 = 0xffff_ffff;
+
+/// A bucket's words.
+type Bucket = [AtomicU64; BUCKET_WORDS];
+const BUCKET_BYTES: usize = BUCKET_WORDS * size_of::<u64>();
 
 /// The directory's two sections, as readers see them.
 #[derive(Clone, Copy)]
 pub(crate) struct Directory<'m> {
     buckets: &'m [Line],
-    /// Of the words of all buckets: keeps the first word of a bucket.
+    /// Of the bytes of all buckets: what it leaves of a hash is where a bucket begins.
     mask: usize,
     long_names: &'m [Line],
 }
@@ -37,9 +41,9 @@ pub(crate) enum Full {
 
 impl<'m> Directory<'m> {
     pub(crate) fn new(buckets: &'m [Line], long_names: &'m [Line]) -> Self {
+        assert!(buckets.len().is_power_of_two(), "a plan has as many, or is none");
         let count = buckets.len() * WORDS / BUCKET_WORDS;
-        debug_assert!(count.is_power_of_two());
-        Directory { buckets, mask: (count - 1) * BUCKET_WORDS, long_names }
+        Directory { buckets, mask: (count - 1) * BUCKET_BYTES, long_names }
     }
 
     pub(crate) fn of(lines: &'m [Line], plan: &Plan) -> Self {
@@ -47,25 +51,39 @@ impl<'m> Directory<'m> {
     }
 
     fn count(&self) -> usize {
-        self.mask / BUCKET_WORDS + 1
+        self.mask / BUCKET_BYTES + 1
     }
 
-    /// The line that a hash leads to, and the first word of its bucket there. Never `None`, as the mask is within the section;
-    /// and no panic on the path.
+    /// The bucket that a hash leads to, or the other one of that line.
     #[inline(always)]
-    fn bucket(&self, hash: usize) -> Option<(&'m Line, usize)> {
-        let word = hash & self.mask;
-        // Two buckets a line: their first words are 0 and 4, which tells the compiler that all four are within it.
-        Some((self.buckets.get(word / WORDS)?, word & BUCKET_WORDS))
+    #[cfg(not(resolver_loom))]
+    fn bucket(&self, hash: u64, other: bool) -> &'m Bucket {
+        let offset = (hash as usize & self.mask) ^ if other { BUCKET_BYTES } else { 0 };
+        // SAFETY: the section is a power of two of lines, at least one, so `mask` is its size in bytes less one bucket, with
+        // the five lowest bits clear and the sixth set. So `offset`, either way, is a multiple of a bucket's 32 bytes that leaves room
+        // for one. A bucket is four words of a line, which are atomics, and aligned as they are.
+        unsafe { &*self.buckets.as_ptr().cast::<Bucket>().byte_add(offset) }
+    }
+
+    /// The same where lines are loom's, and of another size.
+    #[cfg(resolver_loom)]
+    fn bucket(&self, hash: u64, other: bool) -> &'m Bucket {
+        let (line, word) = self.place((hash as usize & self.mask) ^ if other { BUCKET_BYTES } else { 0 });
+        line.words(word)
+    }
+
+    /// The line that a bucket is in, and its first word there.
+    fn place(&self, offset: usize) -> (&'m Line, usize) {
+        let word = offset / size_of::<u64>();
+        (&self.buckets[word / WORDS], word % WORDS)
     }
 
     /// The buckets in which a name may be, in order: its own, the other one of that line, and then line by line.
-    #[inline(always)]
     fn probes(&self, hash: u64) -> impl Iterator<Item = (&'m Line, usize)> {
         let directory = *self;
-        (0..self.count()).map_while(move |step| {
-            let (line, word) = directory.bucket((hash as usize).wrapping_add(step / 2 * WORDS))?;
-            Some((line, word ^ (step % 2 * BUCKET_WORDS)))
+        (0..self.count()).map(move |step| {
+            let line = (hash as usize).wrapping_add(step / 2 * 2 * BUCKET_BYTES) & directory.mask;
+            directory.place(line ^ (step % 2 * BUCKET_BYTES))
         })
     }
 
@@ -73,18 +91,22 @@ impl<'m> Directory<'m> {
     /// only these are inlined.
     #[inline(always)]
     pub(crate) fn find(&self, name: &Name<'_>) -> Option<Handle> {
-        if !name.is_long()
-            && let Some((line, word)) = self.bucket(name.hash() as usize)
-        {
-            if let Some(entry) = entry_of(line, word, name.words()) {
-                return handle(entry);
+        given_out(self.entry(name))
+    }
+
+    /// The entry of a name; what no table gives out where it does not stand.
+    #[inline(always)]
+    pub(crate) fn entry(&self, name: &Name<'_>) -> u64 {
+        if !name.is_long() {
+            if let Some(entry) = entry_of(self.bucket(name.hash(), false), name.words()) {
+                return entry;
             }
-            if let Some(entry) = entry_of(line, word ^ BUCKET_WORDS, name.words()) {
-                return handle(entry);
+            if let Some(entry) = entry_of(self.bucket(name.hash(), true), name.words()) {
+                return entry;
             }
         }
         cold_path();
-        handle(self.find_again(name.as_str()))
+        self.find_again(name.as_str())
     }
 
     /// The entry of a name, wherever its bucket is; 0 for none. By its text, so that a caller's [`Name`] need not lie in
@@ -125,7 +147,7 @@ impl<'m> Directory<'m> {
         for (line, word) in self.probes(0) {
             let entry = line.load(word + 3);
             sync::fence_acquire(Site::AfterEntry);
-            let Some(handle) = handle(entry) else { continue };
+            let Some(handle) = given_out(entry) else { continue };
             let mut bytes = [0u8; 256];
             let text = self.text(line, word, &mut bytes);
             if text.is_some_and(|text| !each(text, handle)) {
@@ -204,7 +226,7 @@ impl<'m> Directory<'m> {
         let mut dropped = 0;
         for (line, word) in self.probes(0) {
             let entry = line.load(word + 3);
-            if handle(entry).is_some_and(|handle| !keep(handle)) {
+            if given_out(entry).is_some_and(|handle| !keep(handle)) {
                 sync::store_release(line.word(word + 3), TOMBSTONE, Site::EntryStore);
                 dropped += 1;
             }
@@ -239,16 +261,16 @@ impl<'m> Directory<'m> {
 
 /// The entry of a bucket, if it is of a short name of these words.
 #[inline(always)]
-fn entry_of(line: &Line, word: usize, words: [u64; 3]) -> Option<u64> {
-    let entry = line.load(word + 3);
+fn entry_of(bucket: &Bucket, words: [u64; 3]) -> Option<u64> {
+    let word = |index: usize| bucket[index].load(Ordering::Relaxed);
+    let entry = word(3);
     sync::fence_acquire(Site::AfterEntry);
-    let differs =
-        (line.load(word) ^ words[0]) | (line.load(word + 1) ^ words[1]) | (line.load(word + 2) ^ words[2]);
+    let differs = (word(0) ^ words[0]) | (word(1) ^ words[1]) | (word(2) ^ words[2]);
     (differs == 0).then_some(entry)
 }
 
 #[inline(always)]
-fn handle(entry: u64) -> Option<Handle> {
+fn given_out(entry: u64) -> Option<Handle> {
     let handle = Handle::from_bits(entry);
     handle.is_given_out().then_some(handle)
 }

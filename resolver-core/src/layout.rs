@@ -13,6 +13,7 @@
 //! text          text_lines for each leaf
 //! ```
 
+use crate::handle::MAX_SLOT;
 use crate::memory::WORDS;
 
 // Sums and products of 32-bit counts must not overflow, and a word must be one load.
@@ -21,7 +22,7 @@ compile_error!("a table's sizes are counted in 64 bits");
 
 /// Version of this layout and of the protocol over it. Independent of the crate's version: it changes when a reader
 /// of the one could misread the other.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// First word of a table: "RESOLVER" in the machine's own byte order, so a foreign order does not match.
 pub(crate) const MAGIC: u64 = 0x5245_534f_4c56_4552;
@@ -145,6 +146,7 @@ impl Capacity {
         plan.leaves <= u32::MAX as usize
             && plan.buckets <= u32::MAX as usize
             && plan.text_lines <= MAX_TEXT_LINES
+            && plan.cells() <= MAX_SLOT as usize
     }
 }
 

@@ -49,6 +49,7 @@ mod batch;
 mod block;
 mod cached;
 mod cell;
+mod cells;
 mod directory;
 mod error;
 mod fresh;

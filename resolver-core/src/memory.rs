@@ -37,6 +37,12 @@ impl Line {
         &self.words[index]
     }
 
+    /// Some words from this one on.
+    #[cfg(resolver_loom)]
+    pub(crate) fn words<const N: usize>(&self, first: usize) -> &[AtomicU64; N] {
+        self.words[first..].first_chunk().expect("they are within the line")
+    }
+
     #[inline(always)]
     pub(crate) fn load(&self, index: usize) -> u64 {
         self.words[index].load(Ordering::Relaxed)

@@ -225,8 +225,8 @@ mod tests {
             let count = 4096;
             for i in 0..count {
                 let name: String = make(i);
-                // Buckets are of four words, so the lowest two bits are not used.
-                *places.entry(Name::new(&name).hash() >> 2 & (4 * count as u64 - 1)).or_default() += 1;
+                // Buckets are of 32 bytes, so the lowest five bits are not used.
+                *places.entry(Name::new(&name).hash() >> 5 & (4 * count as u64 - 1)).or_default() += 1;
             }
             let shared: u32 = places.values().map(|n| n - 1).sum();
             // Chance gives 4096 - 16384 * (1 - e^(-1/4)) = 472.

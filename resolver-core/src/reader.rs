@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::cached::CachedHandle;
 use crate::cell::{self, Unread, Words as _};
+use crate::cells::Cells;
 use crate::error::ResolveError;
 use crate::fresh::{FreshError, Liveness};
 use crate::handle::Handle;
@@ -29,14 +30,17 @@ use crate::table::View;
 /// ```
 #[derive(Clone, Copy)]
 pub struct Reader<'m> {
-    /// The heads alone, so that one comparison bounds a slot.
-    heads: &'m [Line],
+    /// The heads alone, so that one comparison bounds a handle.
+    heads: Cells<'m>,
+    /// Heads, sources and settings.
+    cells: Cells<'m>,
     view: View<'m>,
 }
 
 impl<'m> Reader<'m> {
     pub(crate) fn new(view: View<'m>) -> Self {
-        Reader { heads: &view.cells[..view.plan.services], view }
+        let heads = Cells::new(&view.cells[..view.plan.services]);
+        Reader { heads, cells: Cells::new(view.cells), view }
     }
 
     /// The handle of a name, to be taken once and kept. Cold. A name that nothing was published under has a handle
@@ -85,10 +89,8 @@ impl<'m> Reader<'m> {
     /// As [`Reader::resolve`]; a name that the table does not know is [`ResolveError::Gone`].
     #[inline(always)]
     pub fn resolve_name(&self, name: &Name<'_>) -> Result<Resolved, ResolveError> {
-        match self.find(name) {
-            Some(handle) => self.resolve(handle),
-            None => Err(ResolveError::Gone),
-        }
+        // Of a name that does not stand, the entry is a handle that is none, and so gone.
+        self.resolve(Handle::from_entry(self.view.directory.entry(name)))
     }
 
     /// As [`Reader::resolve`], unless the answer may be older than `max_age`: the registry's last proof at the
@@ -114,7 +116,7 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// A handle with a private copy, for one that is asked all the time: one load while nothing changed.
+    /// A handle with a private copy, for one that is asked all the time: one load while nothing was published.
     ///
     /// ```
     /// # use resolver_core::{Capacity, Endpoint, Standing, Table, heap};
@@ -123,12 +125,11 @@ impl<'m> Reader<'m> {
     /// # let oms = writer.add("oms")?;
     /// # writer.publish(oms, &[Endpoint::new("10.0.0.1:9000".parse()?)], Standing::FRESH, b"")?;
     /// let mut cached = reader.cached(oms);
-    /// assert_eq!(cached.resolve()?.address().port(), 9000);
+    /// assert_eq!(cached.resolve(&reader)?.address().port(), 9000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn cached(&self, handle: Handle) -> CachedHandle<'m> {
-        let cell = self.heads.get(handle.slot()).zip(self.shadow(handle));
-        CachedHandle::new(handle, cell, &self.view.header[epoch::LINE])
+    pub fn cached(&self, handle: Handle) -> CachedHandle {
+        CachedHandle::new(handle)
     }
 
     /// The service's whole set, to walk.
@@ -180,14 +181,14 @@ impl<'m> Reader<'m> {
     #[inline(always)]
     fn known<T: Take>(
         &self,
-        section: impl Fn(&Self) -> &'m [Line],
+        section: impl Fn(&Self) -> Cells<'m>,
         handle: Handle,
     ) -> Result<(T, u64), ResolveError> {
         let take = |line: &Line| {
             let third = line.at(head::INCARNATION);
             handle.means(third).then(|| T::take(third, line))
         };
-        let Some(line) = section(self).get(handle.slot()) else {
+        let Some(line) = section(self).at(handle) else {
             cold_path();
             return Err(ResolveError::Gone);
         };
@@ -223,7 +224,7 @@ impl<'m> Reader<'m> {
     /// As [`Reader::is_current`], for bindings, which keep the sequence alone ([`Resolved::seq`]).
     #[inline(always)]
     pub fn is_at(&self, handle: Handle, seq: u64) -> bool {
-        self.heads.get(handle.slot()).is_some_and(|line| cell::is_at(line, seq))
+        self.heads.at(handle).is_some_and(|line| cell::is_at(line, seq))
     }
 
     /// Where a service's set is, and the head's `seq`.
@@ -246,7 +247,7 @@ impl<'m> Reader<'m> {
     /// What is to be taken of a setting.
     #[inline(always)]
     pub(crate) fn setting_words<T: Take>(&self, handle: Handle) -> Result<T, ResolveError> {
-        self.known(|reader| reader.view.cells, handle).map(|(taken, _)| taken)
+        self.known(|reader| reader.cells, handle).map(|(taken, _)| taken)
     }
 
     pub(crate) fn view(&self) -> &View<'m> {

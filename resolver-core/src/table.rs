@@ -2,7 +2,8 @@
 
 use crate::cell;
 use crate::directory::Directory;
-use crate::layout::{self, Capacity, LAYOUT_VERSION, MAGIC, Plan, identity};
+use crate::handle::MAX_SLOT;
+use crate::layout::{self, Capacity, LAYOUT_VERSION, MAGIC, Plan, epoch, identity};
 use crate::memory::Line;
 use crate::reader::Reader;
 use crate::room::Notes;
@@ -25,7 +26,7 @@ pub enum CreateError {
         /// Lines that were given.
         given: usize,
     },
-    /// A count of the capacity has more than 32 bits: at most 2^31 endpoints, 2^29 services, 4 MiB of text for each endpoint.
+    /// A count of the capacity has more than 32 bits: at most 2^31 endpoints, 2^26 services and settings, 4 MiB of text for each endpoint.
     TooLarge,
     /// The memory is not zero: a table was created there already, and another writer may be using it.
     InUse,
@@ -58,7 +59,7 @@ impl core::fmt::Display for CreateError {
                 write!(f, "the table needs {needed} lines of 64 bytes and was given {given}")
             }
             CreateError::TooLarge => f.write_str(
-                "the capacity is too large: at most 2^31 endpoints, 2^29 services, 4 MiB of text for each",
+                "the capacity is too large: at most 2^31 endpoints, 2^26 services and settings less 33, 4 MiB of text for each",
             ),
             CreateError::InUse => f.write_str("there is a table in this memory already"),
         }
@@ -167,7 +168,10 @@ impl<'m> Table<'m> {
         for (line, shadow) in view.cells.iter().zip(view.shadows) {
             cell::init(line, shadow);
         }
+        // Both begin anywhere, so that neither a handle nor a copy of one table is taken for another's. An epoch is even
+        // now, and has room to grow.
         lines[layout::count::LINE].store(layout::count::INCARNATION, seed & 0xffff_ffff);
+        lines[epoch::LINE].store(epoch::EPOCH, seed >> 2 << 1);
         sync::store_release(header.word(identity::VERSION), u64::from(LAYOUT_VERSION), Site::VersionStore);
         Ok(Table { view })
     }
@@ -300,7 +304,9 @@ fn plan_of(header: &Line) -> Option<Plan> {
         && buckets.is_power_of_two()
         && buckets >= 2
         && text_lines <= layout::MAX_TEXT_LINES;
-    sane.then(|| Plan::with(services, configs, leaves, text_lines, buckets, long_lines))
+    let plan = sane.then(|| Plan::with(services, configs, leaves, text_lines, buckets, long_lines));
+    // A handle must be able to lead to every cell.
+    plan.filter(|plan| plan.cells() <= MAX_SLOT as usize)
 }
 
 fn checksum(header: &Line) -> u64 {

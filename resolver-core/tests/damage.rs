@@ -51,9 +51,10 @@ fn read_all(memory: &[Line]) -> bool {
     });
     handles.extend(["oms", "risk", LONG].iter().filter_map(|name| reader.service(name)));
     // Whatever the heads say now, with the incarnation that they say it for.
-    handles.extend(
-        (0..4).flat_map(|slot| (1..8).map(move |incarnation| Handle::from_bits(incarnation | slot << 32))),
-    );
+    handles
+        .extend((0..4).flat_map(|slot| {
+            (1..8).map(move |incarnation| Handle::from_bits(slot * 64 | incarnation << 32))
+        }));
     let mut text = [0; 300];
     let mut liveness = Liveness::new();
     for second in 0..2 {
@@ -63,7 +64,10 @@ fn read_all(memory: &[Line]) -> bool {
         let resolved = reader.resolve(*handle);
         let _ = format!("{resolved:?}");
         let _ = (reader.resolve_address(*handle), reader.standing(*handle), reader.text(*handle, &mut text));
-        let _ = (reader.cached(*handle).resolve(), reader.resolve_fresh(*handle, Duration::MAX, &liveness));
+        let _ = (
+            reader.cached(*handle).resolve(&reader),
+            reader.resolve_fresh(*handle, Duration::MAX, &liveness),
+        );
         let _ = (Maglev::new().pick(&reader, *handle, 7), Smooth::new().pick(&reader, *handle));
         let _ = (RoundRobin::from(1).pick(&reader, *handle), Weighted::new(7).pick(&reader, *handle));
         let _ = (Random::new(7).pick(&reader, *handle), Rendezvous::pick(&reader, *handle, 7));

@@ -267,7 +267,7 @@ impl Oracle {
         self.services.get(NAMES[name]).map_or(Handle::from_bits(u64::MAX), |service| service.handle)
     }
 
-    fn compare<'m>(&self, reader: &Reader<'m>, cached: &mut BTreeMap<u64, CachedHandle<'m>>) {
+    fn compare(&self, reader: &Reader<'_>, cached: &mut BTreeMap<u64, CachedHandle>) {
         let mut listed = Vec::new();
         reader.for_each(|name, handle| {
             listed.push((name.to_string(), handle));
@@ -294,8 +294,8 @@ impl Oracle {
             let resolved = reader.resolve(*handle);
             assert_eq!(resolved, together);
             let cached = cached.entry(handle.to_bits()).or_insert_with(|| reader.cached(*handle));
-            assert_eq!(cached.resolve(), resolved);
-            assert_eq!(cached.resolve(), resolved);
+            assert_eq!(cached.resolve(reader), resolved);
+            assert_eq!(cached.resolve(reader), resolved);
             assert_eq!(reader.resolve_address(*handle), resolved.map(|resolved| resolved.address()));
             assert_eq!(reader.generation(*handle), resolved.map(|resolved| resolved.generation()));
         }

@@ -38,7 +38,7 @@ fn read(reader: Reader<'_>, handles: [Handle; 2], stop: &AtomicBool) -> Counts {
     let (mut last, mut last_together) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
         for from_cache in [false, true] {
-            match if from_cache { cached.resolve() } else { reader.resolve(handles[0]) } {
+            match if from_cache { cached.resolve(&reader) } else { reader.resolve(handles[0]) } {
                 Ok(resolved) => {
                     let address = resolved.address().socket_addr();
                     counts.torn += u64::from(!is_whole(address, resolved.id(), resolved.tags()));

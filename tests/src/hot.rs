@@ -15,7 +15,7 @@ pub const FORMS: usize = 19;
 pub struct HotPath<'m> {
     reader: Reader<'m>,
     handle: Handle,
-    cached: CachedHandle<'m>,
+    cached: CachedHandle,
     liveness: Liveness,
     round: RoundRobin,
     random: Random,
@@ -75,7 +75,7 @@ impl<'m> HotPath<'m> {
             black_box(reader.resolve(handle)).is_ok(),
             black_box(reader.resolve_address(handle)).is_ok(),
             black_box(reader.resolve_name(&Name::new(black_box(name)))).is_ok(),
-            black_box(self.cached.resolve()).is_ok(),
+            black_box(self.cached.resolve(&reader)).is_ok(),
             black_box(fresh).is_ok(),
             black_box(found) == Some(handle),
             black_box(both)[0].is_ok() && both[0] == both[1],

@@ -43,8 +43,8 @@ fn probe_address(reader: &Reader<'_>, handle: Handle) -> u64 {
 }
 
 #[inline(never)]
-fn probe_cached(cached: &mut CachedHandle<'_>) -> u64 {
-    consume(cached.resolve())
+fn probe_cached(cached: &mut CachedHandle, reader: &Reader<'_>) -> u64 {
+    consume(cached.resolve(reader))
 }
 
 #[inline(never)]
@@ -147,7 +147,7 @@ fn main() -> ExitCode {
     let cell = cells.cell(7).expect("there are 16");
     cell.publish(&[1, 2, 3, 4, 5, 6, 7]);
     let mut cached = reader.cached(handle);
-    let _ = cached.resolve();
+    let _ = cached.resolve(&reader);
     let (mut round_robin, mut weighted) = (RoundRobin::new(), Weighted::new(7));
     let (mut smooth, mut maglev) = (Smooth::new(), Maglev::new());
     // Where the tables are is found by the first pick.
@@ -167,7 +167,7 @@ fn main() -> ExitCode {
             }
             "resolve" => probe_resolve(black_box(&reader), black_box(handle)),
             "address" => probe_address(black_box(&reader), black_box(handle)),
-            "cached" => probe_cached(black_box(&mut cached)),
+            "cached" => probe_cached(black_box(&mut cached), black_box(&reader)),
             "name" => probe_name(black_box(&reader), black_box(&name)),
             "hashed" => probe_hashed(black_box(&reader), black_box(&hashed)),
             "setting" => probe_setting(black_box(&reader), black_box(setting)).cast_unsigned(),

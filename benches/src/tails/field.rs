@@ -99,7 +99,8 @@ impl<'m> Field<'m> {
         let mut cached: Vec<_> = self.handles.iter().map(|handle| self.reader.cached(*handle)).collect();
         let mut cases = floors(self.torn, &self.places, at);
         cases.extend(calls(self.reader, &self.handles, at));
-        let cached = move |place: usize| consume(cached[place].resolve());
+        let reader = self.reader;
+        let cached = move |place: usize| consume(cached[place].resolve(&reader));
         cases.push(Case::new(row::CACHED, Some(row::TORN_8), at, cached));
         cases
     }

@@ -47,7 +47,7 @@ impl<'m> Reader<'m> {
 
     #[inline]
     fn at_epoch(&self, handle: Handle, epoch: u64) -> Result<Resolved, ResolveError> {
-        let line = self.heads.get(handle.slot()).ok_or(ResolveError::Gone)?;
+        let line = self.heads.at(handle).ok_or(ResolveError::Gone)?;
         let shadow = self.shadow(handle).ok_or(ResolveError::Gone)?;
         let (words, seq) = cell::read_at_epoch::<PAYLOAD>(line, shadow, epoch);
         if cell::is_vacant_at(seq) || head::incarnation(&words) != handle.incarnation() {
@@ -119,7 +119,7 @@ impl<'m> Reader<'m> {
     ///
     /// [`ResolveError::Gone`] and [`ResolveError::Busy`].
     pub fn standing(&self, handle: Handle) -> Result<(State, Reason, u8, u64), ResolveError> {
-        let line = self.heads.get(handle.slot()).ok_or(ResolveError::Gone)?;
+        let line = self.heads.at(handle).ok_or(ResolveError::Gone)?;
         let shadow = self.shadow(handle).ok_or(ResolveError::Gone)?;
         let words: Words = match cell::read(line, shadow) {
             Ok((words, _)) | Err(Unread::Vacant(words)) => words,
@@ -153,7 +153,7 @@ impl<'m> Reader<'m> {
                 bytes.copy_from_slice(&word[..bytes.len()]);
             }
             sync::fence_acquire(Site::AfterWords);
-            if cell::is_at(&self.heads[handle.slot()], seq) {
+            if self.is_at(handle, seq) {
                 return Ok(length);
             }
         }

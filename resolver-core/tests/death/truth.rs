@@ -95,7 +95,7 @@ pub struct Watcher<'m> {
     reader: Reader<'m>,
     names: Vec<String>,
     handles: Vec<Handle>,
-    cached: Vec<CachedHandle<'m>>,
+    cached: Vec<CachedHandle>,
     setting: Setting<i64>,
     last: Vec<(u64, u64)>,
     last_setting: i64,
@@ -172,8 +172,8 @@ impl<'m> Watcher<'m> {
         self.last[service] = (n, generation);
         let again = [
             reader.resolve_name(&Name::new(&self.names[service])),
-            self.cached[service].resolve(),
-            reader.cached(handle).resolve(),
+            self.cached[service].resolve(&reader),
+            reader.cached(handle).resolve(&reader),
             match reader.resolve_fresh(handle, Duration::ZERO, &Liveness::new()) {
                 Err(FreshError::Old { last, .. }) => Ok(last),
                 Err(FreshError::Resolve(error)) => Err(error),

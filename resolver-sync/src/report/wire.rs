@@ -107,7 +107,7 @@ mod tests {
     }
 
     const REPORT: Report = Report {
-        service: Handle::from_bits(0x0102_0304_0506_0708),
+        service: Handle::from_bits(0x0102_0304_0506_0740),
         endpoint: 0x1112,
         outcome: Outcome::Failure,
     };
