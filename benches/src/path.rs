@@ -77,17 +77,23 @@ macro_rules! run {
 
 pub(crate) use run;
 
+/// What the closure has, as the loop's own: a large one is handed over in memory that is the caller's.
+#[inline(always)]
+fn own<T>(value: T) -> T {
+    value
+}
+
 // Each loop is a function of its own, so that neither takes registers from the other.
 
 #[inline(never)]
-pub(crate) fn overlapping(path: Path, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
-    let mask = path.mask;
+pub(crate) fn overlapping(path: Path, calls: u64, read: impl FnMut(usize) -> u64) -> u64 {
+    let (mask, mut read) = (path.mask, own(read));
     Path::steps(calls).fold(0, |sum, i| sum ^ read((i as usize).wrapping_mul(STRIDE) & mask))
 }
 
 #[inline(never)]
-pub(crate) fn dependent(path: Path, calls: u64, mut read: impl FnMut(usize) -> u64) -> u64 {
-    let mask = path.mask;
+pub(crate) fn dependent(path: Path, calls: u64, read: impl FnMut(usize) -> u64) -> u64 {
+    let (mask, mut read) = (path.mask, own(read));
     Path::steps(calls).fold(0, |last, i| read((last as usize ^ (i as usize).wrapping_mul(STRIDE)) & mask))
 }
 

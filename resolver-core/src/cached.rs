@@ -48,7 +48,8 @@ impl CachedHandle {
     pub fn resolve(&mut self, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
         if reader.epoch() != self.epoch {
             cold_path();
-            if let Some(error) = self.refresh(reader) {
+            // A copy, so that the caller's own can lie in registers.
+            if let Some(error) = self.refresh(&{ *reader }) {
                 return Err(error);
             }
         }

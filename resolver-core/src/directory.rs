@@ -112,7 +112,7 @@ impl<'m> Directory<'m> {
     /// The entry of a name, wherever its bucket is; 0 for none. By its text, so that a caller's [`Name`] need not lie in
     /// memory.
     #[inline(never)]
-    fn find_again(&self, text: &str) -> u64 {
+    fn find_again(self, text: &str) -> u64 {
         let name = &Name::new(text);
         for (line, word) in self.probes(name.hash()) {
             let entry = line.load(word + 3);

@@ -17,7 +17,7 @@ use crate::name::Name;
 use crate::record::{Address, Place, Resolved, Take, Words, head};
 use crate::set::{Set, SetPlace};
 use crate::state::State;
-use crate::table::View;
+use crate::table::{Pairs, View};
 
 /// Reads a table. Copy it to every thread that resolves: it is a few pointers, and writes nothing, ever.
 ///
@@ -199,25 +199,9 @@ impl<'m> Reader<'m> {
         cold_path();
         let mut words: Words = [0; 7];
         let mut seq = 0;
-        match self.known_again(handle, &mut words, &mut seq) {
+        match known_again(self.view.pairs(), handle, &mut words, &mut seq) {
             None => Ok((T::take(words[head::INCARNATION], &words), seq)),
             Some(error) => Err(error),
-        }
-    }
-
-    /// All rounds. Gives the error, if it is one; a value so small that it comes back in a register.
-    #[cold]
-    #[inline(never)]
-    fn known_again(&self, handle: Handle, into: &mut Words, at: &mut u64) -> Option<ResolveError> {
-        let Some((line, shadow)) = self.view.cell(handle.slot()) else { return Some(ResolveError::Gone) };
-        match cell::read(line, shadow) {
-            Ok((words, seq)) if handle.means(words[head::INCARNATION]) => {
-                (*into, *at) = (words, seq);
-                None
-            }
-            Ok(_) => Some(ResolveError::Gone),
-            Err(Unread::Busy) => Some(ResolveError::Busy),
-            Err(Unread::Vacant(words)) => Some(why(words[head::INCARNATION], handle)),
         }
     }
 
@@ -257,6 +241,24 @@ impl<'m> Reader<'m> {
     #[inline(always)]
     fn shadow(&self, handle: Handle) -> Option<&'m Line> {
         self.view.shadows.get(handle.slot())
+    }
+}
+
+/// All rounds. Gives the error, if it is one; a value so small that it comes back in a register.
+///
+/// It is not given the reader: a caller's own copy of one whose address nobody takes can lie in registers.
+#[cold]
+#[inline(never)]
+fn known_again(cells: Pairs<'_>, handle: Handle, into: &mut Words, at: &mut u64) -> Option<ResolveError> {
+    let Some((line, shadow)) = cells.at(handle.slot()) else { return Some(ResolveError::Gone) };
+    match cell::read(line, shadow) {
+        Ok((words, seq)) if handle.means(words[head::INCARNATION]) => {
+            (*into, *at) = (words, seq);
+            None
+        }
+        Ok(_) => Some(ResolveError::Gone),
+        Err(Unread::Busy) => Some(ResolveError::Busy),
+        Err(Unread::Vacant(words)) => Some(why(words[head::INCARNATION], handle)),
     }
 }
 

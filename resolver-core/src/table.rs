@@ -284,7 +284,27 @@ impl<'m> View<'m> {
     /// A cell with its shadow; `None` for a slot that the table does not have.
     #[inline(always)]
     pub(crate) fn cell(&self, index: usize) -> Option<(&'m Line, &'m Line)> {
-        Some((self.cells.get(index)?, self.shadows.get(index)?))
+        self.pairs().at(index)
+    }
+
+    #[inline(always)]
+    pub(crate) fn pairs(&self) -> Pairs<'m> {
+        Pairs { lines: self.cells, shadows: self.shadows }
+    }
+}
+
+/// All cells: their lines, and their shadows in the same order.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs<'m> {
+    lines: &'m [Line],
+    shadows: &'m [Line],
+}
+
+impl<'m> Pairs<'m> {
+    /// A cell with its shadow; `None` for a slot that the table does not have.
+    #[inline(always)]
+    pub(crate) fn at(&self, slot: usize) -> Option<(&'m Line, &'m Line)> {
+        Some((self.lines.get(slot)?, self.shadows.get(slot)?))
     }
 }
 
