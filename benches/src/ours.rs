@@ -107,7 +107,10 @@ fn publish_mixed(writer: &mut Writer<'_>, handle: Handle, n: u64) {
     writer.publish(handle, &set, Standing::FRESH, b"").expect("the table was made for it");
 }
 
-/// Where a reader is to look: each service at its place, or one at all of them.
+/// A list for [`run!`] where each call asks for the same.
+pub(crate) const NOTHING: [(); 1024] = [(); 1024];
+
+/// What a reader is to ask for, in order: all services, or one again and again.
 #[derive(Debug)]
 pub struct Places {
     /// Indices, for those who have no handles.
@@ -119,13 +122,22 @@ pub struct Places {
 }
 
 impl Places {
-    /// Each service at its place.
+    /// All services.
     pub fn all(services: &Services<'_>) -> Self {
-        let indices = (0..services.handles.len()).collect();
-        Places { indices, handles: services.handles.clone(), names: services.names.clone() }
+        let indices = Vec::from_iter(0..services.handles.len());
+        Places {
+            indices: Path::list(&indices),
+            handles: Path::list(&services.handles),
+            names: Path::list(&services.names),
+        }
     }
 
-    /// One service at all places: the same loop, and the same work, on one line.
+    /// The names, as a caller has them.
+    pub fn texts(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+
+    /// One service alone: the same loop, and the same work, on one line.
     pub fn one(services: &Services<'_>, index: usize) -> Self {
         let count = services.handles.len();
         Places {
@@ -144,19 +156,19 @@ pub fn by_handle<'a>(
     places: &'a Places,
 ) -> Vec<Subject<'a>> {
     let (handles, indices) = (&places.handles[..], &places.indices[..]);
-    // One copy for each place, at its index; on one service they are all of that one.
-    let mut cached: Vec<CachedHandle> = handles.iter().map(|handle| reader.cached(*handle)).collect();
+    // At its service's index.
+    let mut cached: Vec<CachedHandle> = writer.handles.iter().map(|handle| reader.cached(*handle)).collect();
     vec![
         Subject::new(RESOLVE, Role::Ours, move |n| {
-            run!(path, n, move |at| consume(reader.resolve(handles[at])))
+            run!(path, n, handles, move |handle| consume(reader.resolve(handle)))
         })
         .written(writer.write()),
         Subject::new(ADDRESS, Role::Ours, move |n| {
-            run!(path, n, move |at| consume_address(reader.resolve_address(handles[at])))
+            run!(path, n, handles, move |handle| consume_address(reader.resolve_address(handle)))
         })
         .written(writer.write()),
         Subject::new(CACHED, Role::Ours, move |n| {
-            run!(path, n, |at| consume(cached[indices[at]].resolve(&reader)))
+            run!(path, n, indices, |at: usize| consume(cached[at].resolve(&reader)))
         })
         .written(writer.write()),
     ]
@@ -164,7 +176,9 @@ pub fn by_handle<'a>(
 
 /// Whole records by handle.
 pub fn reads<'a>(name: &'static str, path: Path, reader: Reader<'a>, handles: &'a [Handle]) -> Subject<'a> {
-    Subject::new(name, Role::Ours, move |n| run!(path, n, move |at| consume(reader.resolve(handles[at]))))
+    Subject::new(name, Role::Ours, move |n| {
+        run!(path, n, handles, move |handle| consume(reader.resolve(handle)))
+    })
 }
 
 /// The private copy of one service, asked all the time.
@@ -173,7 +187,7 @@ pub fn one_cached<'a>(path: Path, reader: Reader<'a>, handle: Handle) -> Subject
     Subject::new(CACHED, Role::Ours, move |n| {
         // The loop's own for a batch, as it would be a router's.
         let mut cached = kept;
-        let folded = run!(path, n, |_| consume(cached.resolve(&reader)));
+        let folded = run!(path, n, &NOTHING, |()| consume(cached.resolve(&reader)));
         kept = cached;
         folded
     })
@@ -184,17 +198,16 @@ pub fn by_name<'a>(
     path: Path,
     reader: Reader<'a>,
     writer: &'a WriterOf<'_>,
-    places: &'a Places,
+    texts: &'a [&'a str],
 ) -> Vec<Subject<'a>> {
-    let names = &places.names[..];
-    let hashed: Vec<Name<'a>> = names.iter().map(|name| Name::new(name)).collect();
+    let hashed: Vec<Name<'a>> = texts.iter().map(|name| Name::new(name)).collect();
     vec![
         Subject::new(NAME, Role::Ours, move |n| {
-            run!(path, n, move |at| consume(reader.resolve_name(&Name::new(&names[at]))))
+            run!(path, n, texts, move |name: &str| consume(reader.resolve_name(&Name::new(name))))
         })
         .written(writer.write()),
         Subject::new(HASHED, Role::Ours, move |n| {
-            run!(path, n, |at| consume(reader.resolve_name(&hashed[at])))
+            run!(path, n, &hashed[..], move |name| consume(reader.resolve_name(&name)))
         })
         .written(writer.write()),
     ]
@@ -204,7 +217,7 @@ pub fn by_name<'a>(
 pub fn picks<'a>(path: Path, reader: Reader<'a>, handle: Handle) -> Subject<'a> {
     let mut picker = RoundRobin::new();
     Subject::new(ROUND_ROBIN, Role::Ours, move |n| {
-        run!(path, n, |_| consume_endpoint(picker.pick(&reader, handle)))
+        run!(path, n, &NOTHING, |()| consume_endpoint(picker.pick(&reader, handle)))
     })
 }
 

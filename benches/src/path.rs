@@ -33,6 +33,9 @@ pub struct Path {
 /// Steps so far, of all batches.
 static WALKED: AtomicU64 = AtomicU64::new(0);
 
+/// The shortest list.
+const LIST: usize = 256;
+
 /// Odd, so that all places come by; in lines it leaves the page, so that nothing is fetched ahead.
 const STRIDE: usize = 389;
 
@@ -54,6 +57,13 @@ impl Path {
         begin..begin + calls
     }
 
+    /// What is to be asked for, service by service, in the order in which it is. A list of few services is repeated, so that its
+    /// end is seldom come to.
+    pub fn list<T: Clone>(services: &[T]) -> Vec<T> {
+        let path = Path::new(Form::Throughput, services.len());
+        (0..services.len().max(LIST)).map(|n| services[path.place(n as u64)].clone()).collect()
+    }
+
     /// Where the `n`th write goes.
     #[inline(always)]
     pub fn place(self, n: u64) -> usize {
@@ -61,16 +71,17 @@ impl Path {
     }
 }
 
-/// Makes so many calls of a closure, each with its place, in the order of a [`Path`], and folds what they give. Hand over
-/// what the closure needs by `move` where it can be copied: it is then the loop's own, as a router's would be.
+/// Makes so many calls of a closure, each with one of a list that is in the order of a [`Path`] ([`Path::list`]), and folds
+/// what they give. Hand over what the closure needs by `move` where it can be copied: it is then the loop's own, as a
+/// router's would be.
 ///
 /// A macro, as each of the two loops needs a closure of its own: one that both call is called, and not inlined, where it is
 /// large, and that is no row's to pay.
 macro_rules! run {
-    ($path:expr, $calls:expr, $read:expr) => {
+    ($path:expr, $calls:expr, $list:expr, $read:expr) => {
         match $path.form {
-            $crate::path::Form::Throughput => $crate::path::overlapping($path, $calls, $read),
-            $crate::path::Form::Dependent => $crate::path::dependent($path, $calls, $read),
+            $crate::path::Form::Throughput => $crate::path::overlapping($calls, $list, $read),
+            $crate::path::Form::Dependent => $crate::path::dependent($calls, $list, $read),
         }
     };
 }
@@ -83,18 +94,30 @@ fn own<T>(value: T) -> T {
     value
 }
 
-// Each loop is a function of its own, so that neither takes registers from the other.
+// Each loop is a function of its own, so that neither takes registers from the other. Where the calls overlap the list is walked
+// from end to end: the loop itself takes a pointer and its end, and leaves the registers to what is measured.
 
 #[inline(never)]
-pub(crate) fn overlapping(path: Path, calls: u64, read: impl FnMut(usize) -> u64) -> u64 {
-    let (mask, mut read) = (path.mask, own(read));
-    Path::steps(calls).fold(0, |sum, i| sum ^ read((i as usize).wrapping_mul(STRIDE) & mask))
+pub(crate) fn overlapping<T: Copy>(calls: u64, list: &[T], read: impl FnMut(T) -> u64) -> u64 {
+    let mut read = own(read);
+    let steps = Path::steps(calls);
+    let (mut begin, mut left, mut sum) = (steps.start as usize & (list.len() - 1), calls as usize, 0);
+    while left > 0 {
+        let part = &list[begin..list.len().min(begin + left)];
+        for item in part {
+            sum ^= read(*item);
+        }
+        left -= part.len();
+        begin = 0;
+    }
+    sum
 }
 
 #[inline(never)]
-pub(crate) fn dependent(path: Path, calls: u64, read: impl FnMut(usize) -> u64) -> u64 {
-    let (mask, mut read) = (path.mask, own(read));
-    Path::steps(calls).fold(0, |last, i| read((last as usize ^ (i as usize).wrapping_mul(STRIDE)) & mask))
+pub(crate) fn dependent<T: Copy>(calls: u64, list: &[T], read: impl FnMut(T) -> u64) -> u64 {
+    let (mask, mut read) = (list.len() - 1, own(read));
+    let steps = Path::steps(calls);
+    steps.fold(0, |last, i| read(list[(last as usize ^ (i as usize).wrapping_mul(STRIDE)) & mask]))
 }
 
 #[cfg(test)]
@@ -105,15 +128,18 @@ mod tests {
     #[test]
     fn two_batches_of_half_a_table_are_all_of_it_and_answers_lead_the_dependent_walk() {
         let mut asked = vec![0; 1 << 12];
+        let all = Path::list(&Vec::from_iter(0..1 << 12));
         for _ in 0..2 {
-            run!(Path::new(Form::Throughput, 1 << 12), 1 << 11, |at| {
+            run!(Path::new(Form::Throughput, 1 << 12), 1 << 11, &all, |at: usize| {
                 asked[at] += 1;
                 0
             });
         }
         assert!(asked.iter().all(|times| *times == 1));
+        assert_ne!(all[1] + 1, all[2], "the next one is not the next in memory");
         let mut places = Vec::new();
-        run!(Path::new(Form::Dependent, 16), 64, |at| {
+        let few = Path::list(&Vec::from_iter(0..16));
+        run!(Path::new(Form::Dependent, 16), 64, &few, |at: usize| {
             places.push(at);
             places.len() as u64 % 3
         });

@@ -43,7 +43,7 @@ pub mod names {
         }
 
         /// None.
-        pub fn subjects<'a>(&'a mut self, _: Path, _: &'a [String]) -> Vec<Subject<'a>> {
+        pub fn subjects<'a>(&'a mut self, _: Path, _: &'a [&'a str], _: &'a [usize]) -> Vec<Subject<'a>> {
             Vec::new()
         }
     }
@@ -63,7 +63,7 @@ pub mod balancers {
         }
 
         /// None.
-        pub fn subjects(&self, _: Path) -> Vec<Subject<'_>> {
+        pub fn subjects<'a>(&'a self, _: Path, _: &'a [usize]) -> Vec<Subject<'a>> {
             Vec::new()
         }
     }

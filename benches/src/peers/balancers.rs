@@ -4,7 +4,7 @@ use pingora_load_balancing::selection::{Consistent, Random, RoundRobin};
 use pingora_load_balancing::{Backend, LoadBalancer};
 
 use super::rows;
-use crate::ours::ROUND_ROBIN;
+use crate::ours::{NOTHING, ROUND_ROBIN};
 use crate::path::{Path, run};
 use crate::subject::{Role, Subject};
 
@@ -32,17 +32,17 @@ impl Balancers {
     }
 
     /// A row for each.
-    pub fn subjects(&self, path: Path) -> Vec<Subject<'_>> {
+    pub fn subjects<'a>(&'a self, path: Path, keys: &'a [usize]) -> Vec<Subject<'a>> {
         let Balancers { round_robin, random, consistent } = self;
         vec![
             Subject::new(rows::PINGORA_ROUND_ROBIN, PEER, move |n| {
-                run!(path, n, move |_| port(round_robin.select(b"", LOOKS)))
+                run!(path, n, &NOTHING, move |()| port(round_robin.select(b"", LOOKS)))
             }),
             Subject::new(rows::PINGORA_RANDOM, PEER, move |n| {
-                run!(path, n, move |_| port(random.select(b"", LOOKS)))
+                run!(path, n, &NOTHING, move |()| port(random.select(b"", LOOKS)))
             }),
             Subject::new(rows::PINGORA_CONSISTENT, PEER, move |n| {
-                run!(path, n, move |at| port(consistent.select(&at.to_le_bytes(), LOOKS)))
+                run!(path, n, keys, move |at: usize| port(consistent.select(&at.to_le_bytes(), LOOKS)))
             }),
         ]
     }

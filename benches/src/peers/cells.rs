@@ -12,7 +12,7 @@ use seqlock::SeqLock;
 use tokio::sync::watch;
 
 use super::{cpp, rows};
-use crate::ours::{CACHED, RESOLVE};
+use crate::ours::{CACHED, NOTHING, RESOLVE};
 use crate::path::{Path, run};
 use crate::subject::{Role, Subject};
 use crate::work::{Aligned, Record, fold, mix};
@@ -78,39 +78,41 @@ impl Cells {
         let (seqlocks, wide_seqlocks) = (&seqlocks[..], &wide_seqlocks[..]);
         let (atomics, swaps) = (&atomics[..], &swaps[..]);
         let (std_locks, mutexes, rw_locks) = (&std_locks[..], &mutexes[..], &rw_locks[..]);
-        let mut caches: Vec<_> = places.iter().map(|place| Cache::new(&swaps[*place])).collect();
+        let mut caches: Vec<_> = swaps.iter().map(Cache::new).collect();
         let mut subjects = vec![
             Subject::new(rows::SEQLOCK, PEER, move |n| {
-                run!(path, n, move |at| fold(seqlocks[places[at]].0.read()))
+                run!(path, n, places, move |at: usize| fold(seqlocks[at].0.read()))
             })
             .written(|at, n| *seqlocks[at].0.lock_write() = [n; 7]),
             Subject::new(rows::SEQLOCK_64, PEER, move |n| {
-                run!(path, n, move |at| fold(wide_seqlocks[places[at]].read()))
+                run!(path, n, places, move |at: usize| fold(wide_seqlocks[at].read()))
             })
             .written(|at, n| *wide_seqlocks[at].lock_write() = wide(n)),
             Subject::new(rows::ATOMIC_CELL, PEER, move |n| {
-                run!(path, n, move |at| fold(atomics[places[at]].0.load()))
+                run!(path, n, places, move |at: usize| fold(atomics[at].0.load()))
             })
             .written(|at, n| atomics[at].0.store([n; 7])),
             cpp_seqlocks.subject(rows::CPP_SEQLOCK, PEER, path, places),
             Subject::new(rows::ARC_SWAP_CACHE, Role::Peer { against: CACHED }, move |n| {
-                run!(path, n, |at| fold(**caches[at].load()))
+                run!(path, n, places, |at: usize| fold(**caches[at].load()))
             })
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
             Subject::new(rows::ARC_SWAP_LOAD, PEER, move |n| {
-                run!(path, n, move |at| fold(**swaps[places[at]].load()))
+                run!(path, n, places, move |at: usize| fold(**swaps[at].load()))
             })
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
             Subject::new(rows::STD_RW_LOCK, PEER, move |n| {
-                run!(path, n, move |at| fold(*std_locks[places[at]].0.read().expect("nobody panics with it")))
+                run!(path, n, places, move |at: usize| fold(
+                    *std_locks[at].0.read().expect("nobody panics with it")
+                ))
             })
             .written(|at, n| *std_locks[at].0.write().expect("nobody panics with it") = [n; 7]),
             Subject::new(rows::PARKING_LOT_MUTEX, PEER, move |n| {
-                run!(path, n, move |at| fold(*mutexes[places[at]].0.lock()))
+                run!(path, n, places, move |at: usize| fold(*mutexes[at].0.lock()))
             })
             .written(|at, n| *mutexes[at].0.lock() = [n; 7]),
             Subject::new(rows::PARKING_LOT_RW_LOCK, PEER, move |n| {
-                run!(path, n, move |at| fold(*rw_locks[places[at]].0.read()))
+                run!(path, n, places, move |at: usize| fold(*rw_locks[at].0.read()))
             })
             .written(|at, n| *rw_locks[at].0.write() = [n; 7]),
         ];
@@ -123,7 +125,7 @@ impl Cells {
     /// One cache, asked all the time.
     pub fn one_cached(&self, path: Path) -> Vec<Subject<'_>> {
         let mut cache = Cache::new(&self.swaps[7]);
-        let read = move |n| run!(path, n, |_| fold(**cache.load()));
+        let read = move |n| run!(path, n, &NOTHING, |()| fold(**cache.load()));
         vec![Subject::new(rows::ARC_SWAP_CACHE, Role::Peer { against: CACHED }, read)]
     }
 }
@@ -153,17 +155,17 @@ impl Few {
         let (entries, writers) = (&blackboard.readers[..], &blackboard.writers[..]);
         vec![
             Subject::new(rows::ICEORYX2, PEER, move |n| {
-                run!(path, n, move |at| fold(*entries[places[at]].get()))
+                run!(path, n, places, move |at: usize| fold(*entries[at].get()))
             })
             .written(|at, n| writers[at].update_with_copy([n; 7])),
             Subject::new(rows::WATCH, PEER, move |n| {
-                run!(path, n, move |at| fold(*watches[places[at]].1.borrow()))
+                run!(path, n, places, move |at: usize| fold(*watches[at].1.borrow()))
             })
             .written(|at, n| {
                 watches[at].0.send_replace([n; 7]);
             }),
             Subject::new(rows::LEFT_RIGHT, PEER, move |n| {
-                run!(path, n, move |at| readers[places[at]].enter().map_or(0, |kept| fold(kept.0)))
+                run!(path, n, places, move |at: usize| readers[at].enter().map_or(0, |kept| fold(kept.0)))
             })
             .written(|at, n| {
                 left_right_writers[at].append(Set([n; 7]));

@@ -59,35 +59,42 @@ impl Maps {
     }
 
     /// A row for each kind.
-    pub fn subjects<'a>(&'a mut self, path: Path, places: &'a [String]) -> Vec<Subject<'a>> {
+    pub fn subjects<'a>(
+        &'a mut self,
+        path: Path,
+        texts: &'a [&'a str],
+        indices: &'a [usize],
+    ) -> Vec<Subject<'a>> {
         let Maps { names, plain, papaya, dashmap, locked, few } = self;
         let (names, plain, papaya, dashmap, locked) = (&*names, &*plain, &*papaya, &*dashmap, &*locked);
         let mut subjects = vec![
             Subject::new(rows::HASH_MAP, PEER, move |n| {
-                run!(path, n, move |at| found(plain.get(&places[at])))
+                run!(path, n, texts, move |name: &str| found(plain.get(name)))
             }),
             Subject::new(rows::PAPAYA_HELD, PEER, move |n| {
                 let pinned = papaya.pin();
-                run!(path, n, move |at| found(pinned.get(&places[at])))
+                run!(path, n, texts, move |name: &str| found(pinned.get(name)))
             })
             .written(|at, n| {
                 papaya.pin().insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::DASHMAP_FOLD, PEER, move |n| {
-                run!(path, n, move |at| dashmap.get(&places[at]).map_or(0, |record| fold(*record)))
+                run!(path, n, texts, move |name: &str| dashmap.get(name).map_or(0, |record| fold(*record)))
             })
             .written(|at, n| {
                 dashmap.insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::STD_RW_MAP, PEER, move |n| {
-                run!(path, n, move |at| found(locked.read().expect("nobody panics with it").get(&places[at])))
+                run!(path, n, texts, move |name: &str| found(
+                    locked.read().expect("nobody panics with it").get(name)
+                ))
             })
             .written(|at, n| {
                 locked.write().expect("nobody panics with it").insert(names[at].clone(), [n; 7]);
             }),
         ];
         if let Some(few) = few {
-            subjects.extend(few.subjects(path, names, places));
+            subjects.extend(few.subjects(path, names, texts, indices));
         }
         subjects
     }
@@ -116,31 +123,37 @@ impl Few {
         }
     }
 
-    fn subjects<'a>(&'a mut self, path: Path, names: &'a [String], places: &'a [String]) -> Vec<Subject<'a>> {
+    fn subjects<'a>(
+        &'a mut self,
+        path: Path,
+        names: &'a [String],
+        texts: &'a [&'a str],
+        indices: &'a [usize],
+    ) -> Vec<Subject<'a>> {
         let Few { papaya, dashmap, locked, swapped, scc, evmap, evmap_writer, moka, hickory } = self;
         let (papaya, dashmap, locked, swapped) = (&*papaya, &*dashmap, &*locked, &*swapped);
         let (scc, evmap, moka, hickory) = (&*scc, &*evmap, &*moka, &*hickory);
         vec![
             Subject::new(rows::PAPAYA, PEER, move |n| {
-                run!(path, n, move |at| found(papaya.pin().get(&places[at])))
+                run!(path, n, texts, move |name: &str| found(papaya.pin().get(name)))
             })
             .written(|at, n| {
                 papaya.pin().insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::DASHMAP, PEER, move |n| {
-                run!(path, n, move |at| dashmap.get(&places[at]).map_or(0, |record| fold(*record)))
+                run!(path, n, texts, move |name: &str| dashmap.get(name).map_or(0, |record| fold(*record)))
             })
             .written(|at, n| {
                 dashmap.insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::PARKING_LOT_MAP, PEER, move |n| {
-                run!(path, n, move |at| found(locked.read().get(&places[at])))
+                run!(path, n, texts, move |name: &str| found(locked.read().get(name)))
             })
             .written(|at, n| {
                 locked.write().insert(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::ARC_SWAP_MAP, PEER, move |n| {
-                run!(path, n, move |at| found(swapped.load().get(&places[at])))
+                run!(path, n, texts, move |name: &str| found(swapped.load().get(name)))
             })
             .written(|at, n| {
                 let mut map = Folded::clone(&swapped.load());
@@ -148,23 +161,25 @@ impl Few {
                 swapped.store(Arc::new(map));
             }),
             Subject::new(rows::SCC, PEER, move |n| {
-                run!(path, n, move |at| scc.read_sync(&places[at], |_, record| fold(*record)).unwrap_or(0))
+                run!(path, n, texts, move |name: &str| scc
+                    .read_sync(name, |_, record| fold(*record))
+                    .unwrap_or(0))
             })
             .written(|at, n| {
                 scc.upsert_sync(names[at].clone(), [n; 7]);
             }),
             Subject::new(rows::EVMAP, PEER, move |n| {
-                run!(path, n, move |at| evmap.get_one(&places[at]).map_or(0, |record| fold(*record)))
+                run!(path, n, texts, move |name: &str| evmap.get_one(name).map_or(0, |record| fold(*record)))
             })
             .written(|at, n| {
                 evmap_writer.update(names[at].clone(), [n; 7]);
                 evmap_writer.publish();
             }),
             Subject::new(rows::MOKA, PEER, move |n| {
-                run!(path, n, move |at| found(moka.get(&places[at]).as_ref()))
+                run!(path, n, texts, move |name: &str| found(moka.get(name).as_ref()))
             }),
             // It parses and orders names; it is asked by its own form of them.
-            Subject::new(rows::HICKORY, PEER, move |n| hickory.within(|look| run!(path, n, look))),
+            Subject::new(rows::HICKORY, PEER, move |n| hickory.within(|look| run!(path, n, indices, look))),
         ]
     }
 }

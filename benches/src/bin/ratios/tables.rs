@@ -36,6 +36,7 @@ pub(crate) fn services(bench: &mut Bench, count: u32) {
     let services = Services::new(&memory);
     let with_peers = !bench.options.quick;
     let mut field = Field {
+        services: count as usize,
         all: Places::all(&services),
         one: Places::one(&services, WRITTEN),
         floors: Floors::new(&services.handles),
@@ -54,6 +55,7 @@ pub(crate) fn services(bench: &mut Bench, count: u32) {
 
 /// All that is read, for one number of services.
 struct Field<'m> {
+    services: usize,
     reader: Reader<'m>,
     writer: WriterOf<'m>,
     all: Places,
@@ -65,7 +67,7 @@ struct Field<'m> {
 
 impl Field<'_> {
     fn count(&self) -> usize {
-        self.all.indices.len()
+        self.services
     }
 
     fn is_small(&self) -> bool {
@@ -88,8 +90,9 @@ impl Field<'_> {
             subjects.extend(ours::by_handle(path, *reader, writer, all));
             subjects.extend(cells.iter_mut().flat_map(|cells| cells.subjects(path, &all.indices)));
             bench.idle(by_handle, plan, subjects);
-            let mut subjects = ours::by_name(path, *reader, writer, all);
-            subjects.extend(maps.iter_mut().flat_map(|maps| maps.subjects(path, &all.names)));
+            let texts = all.texts();
+            let mut subjects = ours::by_name(path, *reader, writer, &texts);
+            subjects.extend(maps.iter_mut().flat_map(|maps| maps.subjects(path, &texts, &all.indices)));
             bench.idle(by_name, plan, subjects);
         }
         if self.count() == SMALL {
@@ -120,7 +123,7 @@ impl Field<'_> {
                 let path = Walk::new(form, count);
                 let keys = [table::HANDLE, table::NAME].map(|table| self.key(table, form, &writes));
                 let [by_handle, by_name] = keys;
-                let Field { reader, writer, all, one, floors, cells, maps } = &mut *self;
+                let Field { reader, writer, all, one, floors, cells, maps, .. } = &mut *self;
                 let places = if spread { &*all } else { &*one };
                 let mut subjects = floors.subjects(path, places);
                 subjects.extend(ours::by_handle(path, *reader, writer, places));
@@ -128,9 +131,10 @@ impl Field<'_> {
                 subjects.extend(cells.flat_map(|cells| cells.subjects(path, &places.indices)));
                 bench.written(by_handle, path, subjects, &load());
                 if form == Form::Throughput {
-                    let mut subjects = ours::by_name(path, *reader, writer, places);
+                    let texts = places.texts();
+                    let mut subjects = ours::by_name(path, *reader, writer, &texts);
                     let maps = maps.iter_mut().filter(|_| with_peers);
-                    subjects.extend(maps.flat_map(|maps| maps.subjects(path, &places.names)));
+                    subjects.extend(maps.flat_map(|maps| maps.subjects(path, &texts, &places.indices)));
                     bench.written(by_name, path, subjects, &load());
                 }
             }
@@ -148,8 +152,9 @@ pub(crate) fn balancers(bench: &mut Bench) {
     services.writer.publish(handle, &set, Standing::FRESH, b"").expect("there is room for 32");
     let path = Walk::new(Form::Throughput, 1024);
     let balancers = (!bench.options.quick).then(|| Balancers::new(BACKENDS));
+    let keys = Vec::from_iter(0..1024);
     let mut subjects = vec![ours::picks(path, services.reader, handle)];
-    subjects.extend(balancers.iter().flat_map(|balancers| balancers.subjects(path)));
+    subjects.extend(balancers.iter().flat_map(|balancers| balancers.subjects(path, &keys)));
     let key = Key { table: table::BALANCE, form: "throughput", services: 1, writer: IDLE.into() };
     bench.idle(key, Plan::IDLE, subjects);
 }

@@ -86,7 +86,7 @@ public:
         if (dependent) {
             for (std::uint64_t i = begin; i < end; ++i) sum = cells[place[(sum ^ i * 389) & mask]].read();
         } else {
-            for (std::uint64_t i = begin; i < end; ++i) sum ^= cells[place[i * 389 & mask]].read();
+            for (std::uint64_t i = begin; i < end; ++i) sum ^= cells[place[i & mask]].read();
         }
         return sum;
     }
