@@ -7,7 +7,6 @@ use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::reader::Reader;
 use crate::record::Resolved;
-use crate::sync::{self, Site};
 
 /// A handle with a private copy of its last answer: one load and one comparison while nothing was published. What it loads is
 /// the table's epoch, the same word for all handles, so many copies take little cache; and where another service was
@@ -60,9 +59,9 @@ impl CachedHandle {
     #[cold]
     #[inline(never)]
     fn refresh(&mut self, reader: &Reader<'_>) -> Option<ResolveError> {
-        // Before the cell: a publication in between has another epoch, so the copy is of this one or asked for again.
+        // Before the cell: a publication in between has another epoch, so the copy is of this one or asked for again. The cell's
+        // own fences stand between this and the second look at its `seq`, so that one is not older than the epoch.
         let epoch = reader.epoch();
-        sync::fence_acquire(Site::AfterEpoch);
         match reader.resolve(self.handle) {
             Ok(resolved) => (self.words, self.seq) = (resolved.to_words(), resolved.seq()),
             Err(error) => return Some(error),

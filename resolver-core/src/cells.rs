@@ -8,6 +8,7 @@ use crate::memory::Line;
 pub(crate) struct Cells<'m> {
     lines: &'m [Line],
     /// Of all lines.
+    #[cfg_attr(resolver_loom, allow(dead_code, reason = "loom's lines have another size"))]
     bytes: usize,
 }
 
