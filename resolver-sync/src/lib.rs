@@ -19,6 +19,7 @@ pub mod pin;
 pub mod policy;
 pub mod publisher;
 pub mod record;
+pub mod register;
 pub mod report;
 pub mod secret;
 pub mod source;
