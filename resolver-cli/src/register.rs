@@ -238,7 +238,12 @@ impl RegisterArgs {
     }
 
     /// Until the command ends (its exit code) or is to be ended.
-    async fn attend(&self, running: &mut Running, registered: &Registered, signals: &mut Signals) -> Option<i32> {
+    async fn attend(
+        &self,
+        running: &mut Running,
+        registered: &Registered,
+        signals: &mut Signals,
+    ) -> Option<i32> {
         let listening = async {
             if self.ready_when_listening {
                 command::listens(self.address.unwrap_or(IpAddr::from([127, 0, 0, 1])), self.port).await;
@@ -329,7 +334,10 @@ fn own_address(url: &str) -> Result<IpAddr, Failure> {
     };
     match found() {
         Some(address) if !address.to_canonical().is_loopback() => Ok(address),
-        _ => Err(output::fail(Failure::Usage, "etcd does not know this host's address; name it with --address")),
+        _ => Err(output::fail(
+            Failure::Usage,
+            "etcd does not know this host's address; name it with --address",
+        )),
     }
 }
 

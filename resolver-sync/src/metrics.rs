@@ -198,9 +198,19 @@ impl Metrics {
 impl Tally {
     fn page(&self, page: &mut Page) {
         let since = self.at.elapsed();
-        page.one("gauge", "resolver_beat_age_seconds", "Since the sync thread's last sign of life.", since.as_secs_f64());
+        page.one(
+            "gauge",
+            "resolver_beat_age_seconds",
+            "Since the sync thread's last sign of life.",
+            since.as_secs_f64(),
+        );
         page.one("counter", "resolver_beats_total", "The sync thread's signs of life.", self.beats as f64);
-        page.one("counter", "resolver_publications_total", "Sets that were published.", self.published as f64);
+        page.one(
+            "counter",
+            "resolver_publications_total",
+            "Sets that were published.",
+            self.published as f64,
+        );
         page.one(
             "counter",
             "resolver_publications_refused_total",
@@ -208,14 +218,18 @@ impl Tally {
             self.refused as f64,
         );
         let mut family = |kind: &str, name: &str, help: &str, value: &dyn Fn(&SourceTally) -> Option<f64>| {
-            let samples = self.sources.iter().filter_map(|source| {
-                Some((vec![("source", source.name.as_str())], value(source)?))
-            });
+            let samples = self
+                .sources
+                .iter()
+                .filter_map(|source| Some((vec![("source", source.name.as_str())], value(source)?)));
             page.family(kind, name, help, samples);
         };
-        family("gauge", "resolver_source_up", "Whether the source is in step with its registry.", &|source| {
-            Some(f64::from(u8::from(!source.is_stale && source.age.is_some())))
-        });
+        family(
+            "gauge",
+            "resolver_source_up",
+            "Whether the source is in step with its registry.",
+            &|source| Some(f64::from(u8::from(!source.is_stale && source.age.is_some()))),
+        );
         family(
             "gauge",
             "resolver_source_age_seconds",
@@ -243,6 +257,11 @@ impl Tally {
                 (vec![("source", source.name.as_str()), ("reason", *reason)], *count as f64)
             })
         });
-        page.family("counter", "resolver_source_faults_total", "Times that contact was lost, by reason.", faults);
+        page.family(
+            "counter",
+            "resolver_source_faults_total",
+            "Times that contact was lost, by reason.",
+            faults,
+        );
     }
 }

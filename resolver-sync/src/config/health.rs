@@ -25,9 +25,9 @@ impl HealthConfig {
 
     pub(super) fn check(&self) -> Result<(), String> {
         match self.listen {
-            Some(listen) if !self.exposed && !listen.ip().to_canonical().is_loopback() => {
-                Err(format!("{listen} is not of this host alone; take a loopback address, or say exposed = true"))
-            }
+            Some(listen) if !self.exposed && !listen.ip().to_canonical().is_loopback() => Err(format!(
+                "{listen} is not of this host alone; take a loopback address, or say exposed = true"
+            )),
             None if self.exposed => Err("exposed says who may ask; set listen, too".into()),
             _ => Ok(()),
         }

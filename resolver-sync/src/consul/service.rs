@@ -130,7 +130,11 @@ impl LocalAgent {
     fn json<T: serde::de::DeserializeOwned>(&self, request: &Request, answer: Answer) -> Result<T, Fault> {
         let answer = self.good(request, answer)?;
         serde_json::from_slice(&answer.body).map_err(|error| {
-            self.agents.fault(resolver_core::Reason::BadAnswer, request, format_args!("no such JSON: {error}"))
+            self.agents.fault(
+                resolver_core::Reason::BadAnswer,
+                request,
+                format_args!("no such JSON: {error}"),
+            )
         })
     }
 }

@@ -97,8 +97,7 @@ impl Lessor {
             .when([unchanged])
             .and_then([TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease)))])
             .or_else([TxnOp::get(key, None)]);
-        let answer =
-            self.call("putting a key", async |mut client: Client| client.txn(txn).await).await?;
+        let answer = self.call("putting a key", async |mut client: Client| client.txn(txn).await).await?;
         if answer.succeeded() {
             return Ok(Ok(()));
         }

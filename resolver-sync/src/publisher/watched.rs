@@ -296,9 +296,8 @@ impl Watched {
     /// For those who watch the watchers.
     pub(super) fn tally(&self, now: Instant, stale_after: Duration) -> SourceTally {
         let SourceBeat { age, revision, reason, rejected, .. } = self.beat(now);
-        let is_held = |name: &&String| {
-            self.services.get(*name).is_some_and(|service| service.guard.hold().is_some())
-        };
+        let is_held =
+            |name: &&String| self.services.get(*name).is_some_and(|service| service.guard.hold().is_some());
         SourceTally {
             name: self.name.clone(),
             age,

@@ -108,11 +108,7 @@ impl Board {
 
     pub(super) fn counts(&self) -> Counts {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Counts {
-            registrations: get(&self.registrations),
-            beats: get(&self.beats),
-            faults: get(&self.faults),
-        }
+        Counts { registrations: get(&self.registrations), beats: get(&self.beats), faults: get(&self.faults) }
     }
 
     /// Waits for the first word on whether it is registered, without a runtime.

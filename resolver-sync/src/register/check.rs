@@ -98,7 +98,10 @@ impl Check {
         match &self.probe {
             Probe::Http(url) => match Url::parse(url) {
                 Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                    return Err("an HTTP check's URL holds a user; everybody who reads the service would see it".into());
+                    return Err(
+                        "an HTTP check's URL holds a user; everybody who reads the service would see it"
+                            .into(),
+                    );
                 }
                 Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
                 _ => return Err(format!("HTTP check {url:?} is not the URL of a page")),
@@ -182,7 +185,8 @@ mod tests {
 
     #[test]
     fn the_seeds_check_in_consuls_terms() {
-        let check = Check::http("http://10.0.0.1:8080/health").deregister_critical_after(Duration::from_secs(60));
+        let check =
+            Check::http("http://10.0.0.1:8080/health").deregister_critical_after(Duration::from_secs(60));
         assert_eq!(
             check.definition("service:o:1"),
             json!({

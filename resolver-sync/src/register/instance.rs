@@ -202,7 +202,8 @@ impl Registration {
 
     /// Refuses what makes no sense, to this registry.
     pub(super) fn checked(self, etcd: bool) -> Result<Self, RegisterError> {
-        let wrong = |what: String| Err(RegisterError::Config(format!("registration of {:?}: {what}", self.name)));
+        let wrong =
+            |what: String| Err(RegisterError::Config(format!("registration of {:?}: {what}", self.name)));
         // Slashes divide etcd's keys and Consul's paths; dots are folded away in URLs.
         if !is_word(&self.name) || self.name.contains('/') {
             return wrong("the name is empty, or has a slash or a control character".into());

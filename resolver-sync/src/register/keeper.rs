@@ -54,7 +54,11 @@ impl<'a, B: Backend> Keeper<'a, B> {
             }
             match self.kept(withdraws).await {
                 Ok(why) => {
-                    tracing::warn!(service = self.name, id = self.id, "not there any more, registering again: {why}");
+                    tracing::warn!(
+                        service = self.name,
+                        id = self.id,
+                        "not there any more, registering again: {why}"
+                    );
                     self.board.set(Status::Trying(Some(why)));
                 }
                 Err(error) => break error,
