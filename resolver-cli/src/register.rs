@@ -12,7 +12,7 @@ use resolver_sync::config::parse_duration;
 use resolver_sync::consul::ConsulConfig;
 use resolver_sync::etcd::EtcdConfig;
 use resolver_sync::register::{
-    Check, Condition, Conflict, RegisterError, Registered, Registrar, Registration,
+    Check, Condition, Conflict, RegisterError, Registered, Registrar, Registration, Status,
 };
 use resolver_sync::secret::Secret;
 
@@ -44,7 +44,7 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "PREFIX", default_value = "/services/", requires = "etcd")]
     prefix: String,
     /// A file with Consul's token, mode 600; or else the variable RESOLVER_CONSUL_TOKEN.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "etcd")]
     token_file: Option<PathBuf>,
     /// The user of an etcd cluster with authentication.
     #[arg(long, value_name = "NAME", requires = "etcd")]
@@ -107,7 +107,7 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     drain: Duration,
     /// While it drains, leave it registered and in maintenance, which Consul's users can see.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "etcd")]
     drain_in_maintenance: bool,
     /// Kill the command when it has not ended so long after the signal.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -207,7 +207,11 @@ impl RegisterArgs {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(fail(error)),
                 Err(_) => {
-                    let late = RegisterError::Late { within: self.wait, last: Some(format!("{:?}", registered.status())) };
+                    let last = match registered.status() {
+                        Status::Trying(last) => last,
+                        _ => None,
+                    };
+                    let late = RegisterError::Late { within: self.wait, last };
                     if self.required {
                         return Err(fail(late));
                     }
@@ -271,7 +275,7 @@ impl RegisterArgs {
     /// Out of sight first, the signal after the drain, then the end: the exit code.
     async fn end(&self, mut running: Running, registered: Registered, signals: &mut Signals) -> i32 {
         let mut registered = Some(registered);
-        if self.drain_in_maintenance && self.etcd.is_empty() {
+        if self.drain_in_maintenance {
             if let Some(registered) = &registered {
                 registered.enter_maintenance("draining");
             }

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use resolver_core::Reason;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::consul::ConsulConfig;
 use crate::consul::service::{LocalAgent, LocalService};
+use crate::source::Fault;
 
 use super::backend::{Backend, Beat, Orders, Presence, Trouble};
 use super::check::consul_duration;
@@ -93,6 +95,12 @@ impl<'a> AgentBackend<'a> {
         Err(Trouble::Held(holder))
     }
 
+    /// Put there, and not there: somebody removed it at that moment, or the agent is on its way down.
+    fn lost(&self) -> Trouble {
+        let what = format!("the agent took {}, and does not have it", self.id);
+        Fault::new(Reason::Unreachable, what).into()
+    }
+
     fn definition(&self, orders: &Orders) -> Value {
         let Registration { name, port, tags, checks, .. } = self.registration;
         let mut meta = self.registration.meta.clone();
@@ -158,12 +166,12 @@ impl Backend for AgentBackend<'_> {
                     return Err(Trouble::Refused(holder));
                 }
             }
-            None => return Err(Trouble::Held("nobody, though it was just put there".into())),
+            None => return Err(self.lost()),
         }
         self.was_ours = true;
         self.maintenance = None;
         if !self.say(orders).await? {
-            return Err(Trouble::Held("nobody, though it was just put there".into()));
+            return Err(self.lost());
         }
         Ok(())
     }

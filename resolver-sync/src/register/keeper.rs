@@ -102,7 +102,8 @@ impl<'a, B: Backend> Keeper<'a, B> {
     /// Gives signs of life until what was registered is not there any more: why.
     async fn kept(&mut self, withdraws: Withdraws) -> Result<String, End> {
         let mut backoff = Backoff::new(Duration::from_millis(50), self.period);
-        let mut pause = self.period;
+        // Spread a little, so that a fleet that began at one moment does not go on at one moment.
+        let mut pause = self.period.mul_f64(0.9 + fastrand::f64() / 10.0);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -125,7 +126,7 @@ impl<'a, B: Backend> Keeper<'a, B> {
                     self.board.beat();
                     self.stand(&orders, withdraws);
                     backoff.reset();
-                    pause = self.period;
+                    pause = self.period.mul_f64(0.9 + fastrand::f64() / 10.0);
                 }
                 Ok(Beat::Vanished(why)) => return Ok(why),
                 Err(trouble) => {

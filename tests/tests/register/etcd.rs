@@ -139,6 +139,17 @@ fn of_two_with_one_id_the_first_stands_back_where_the_second_takes_over() {
 }
 
 #[test]
+fn one_that_was_taken_over_and_does_not_know_yet_removes_nothing() {
+    let etcd = start();
+    let registrar = with_etcd(&etcd);
+    // It would look at what is there in minutes.
+    let first = registrar.register(orders().ttl(SOON * 10), SOON).expect("a free id");
+    let _second = registrar.register(orders().conflict(Conflict::TakeOver), SOON).expect("asked to");
+    drop(first);
+    assert!(held(&etcd).is_some(), "the second's");
+}
+
+#[test]
 fn of_two_that_begin_at_one_moment_one_has_the_id() {
     let etcd = start();
     let registrar = with_etcd(&etcd);
