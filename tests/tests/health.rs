@@ -125,39 +125,54 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-#[test]
-fn two_hundred_slow_clients_keep_nobody_waiting_and_are_closed() {
-    let health = Health::new();
-    let (cap, head) = (64, Duration::from_secs(2));
+/// A server that closes nobody for being slow unless it is told to, with this cap.
+fn server(cap: usize, head: Duration) -> HealthServer {
     let options = HealthOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         connections: cap,
         header_timeout: head,
+        lifetime: Duration::from_secs(3600),
         ..HealthOptions::default()
     };
-    let server = HealthServer::start(options, health).expect("a free port");
-    let address = server.address();
-    let mut slow: Vec<TcpStream> = (0..200)
-        .map(|_| {
-            let mut stream = TcpStream::connect(address).expect("it listens");
-            stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ").expect("some bytes");
-            stream
-        })
-        .collect();
+    HealthServer::start(options, Health::new()).expect("a free port")
+}
+
+/// Clients that have begun a request, and do not end it.
+fn slow_clients(server: &HealthServer, count: usize) -> Vec<TcpStream> {
+    let begun = |_| {
+        let mut stream = TcpStream::connect(server.address()).expect("it listens");
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ").expect("some bytes");
+        stream
+    };
+    (0..count).map(begun).collect()
+}
+
+#[test]
+fn two_hundred_slow_clients_keep_nobody_waiting_and_no_more_than_the_cap_stay() {
+    let server = server(64, Duration::from_secs(3600));
+    let mut slow = slow_clients(&server, 200);
     // More of it from each, one byte at a time, between requests of somebody else.
     for turn in 0..20 {
         for stream in &mut slow {
             // Those that the server has closed by now cannot be written to.
             let _ = stream.write_all(b"a");
         }
-        let answer = answered(address, "/health");
-        assert_eq!(answer.status, 200, "turn {turn}");
+        assert_eq!(answered(server.address(), "/health").status, 200, "turn {turn}");
     }
     eventually(SOON, "no more than the cap are open", || {
         slow.retain_mut(|stream| !is_closed(stream));
-        slow.len() <= cap
+        slow.len() <= 64
     });
-    eventually(SOON, "none of them is left when the time for a head is over", || {
+}
+
+#[test]
+fn who_takes_too_long_for_a_head_is_closed_though_there_is_room() {
+    let server = server(64, Duration::from_secs(1));
+    let mut slow = slow_clients(&server, 10);
+    eventually(SOON, "none of them is left", || {
+        for stream in &mut slow {
+            let _ = stream.write_all(b"a");
+        }
         slow.retain_mut(|stream| !is_closed(stream));
         slow.is_empty()
     });

@@ -175,6 +175,7 @@ fn a_key_without_a_lease_is_not_overwritten() {
     let etcd = start();
     etcd.put("/services/orders/orders-1", "by hand");
     let refused = with_etcd(&etcd).register(orders(), SOON).expect_err("in use");
+    assert!(matches!(refused, RegisterError::Refused { .. }), "{refused}");
     assert!(refused.to_string().contains("without a lease (by hand)"), "{refused}");
 }
 
