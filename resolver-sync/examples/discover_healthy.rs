@@ -4,6 +4,8 @@
 //! cargo run -p resolver-sync --example discover_healthy -- http://127.0.0.1:8500 risk-service
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it found")]
+
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -44,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let resolved = handle.and_then(|handle: Handle| {
             once(|| match reader.resolve(handle) {
                 // Nothing was published yet.
-                Err(ResolveError::Never { .. }) => None,
+                Err(ResolveError::Never) => None,
                 other => Some(other),
             })
             .ok_or("nothing was published")

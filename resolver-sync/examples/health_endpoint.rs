@@ -6,6 +6,8 @@
 //! curl -i http://127.0.0.1:9600/health
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it found")]
+
 use std::error::Error;
 use std::io::BufRead;
 

@@ -4,6 +4,8 @@
 //! cargo run -p resolver-sync --example lease_keepalive -- http://127.0.0.1:2379
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it found")]
+
 use std::error::Error;
 use std::time::Duration;
 

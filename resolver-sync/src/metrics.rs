@@ -36,12 +36,12 @@ struct Inner {
 
 /// How an agent stands, as of one beat.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
-    pub(crate) at: Instant,
-    pub(crate) beats: u64,
-    pub(crate) published: u64,
-    pub(crate) refused: u64,
-    pub(crate) sources: Vec<SourceTally>,
+struct Tally {
+    at: Instant,
+    beats: u64,
+    published: u64,
+    refused: u64,
+    sources: Vec<SourceTally>,
 }
 
 /// How a source stands, as of one beat.
@@ -69,7 +69,8 @@ pub(crate) struct SourceCounts {
 
 impl Metrics {
     /// From a source's word to what readers see.
-    pub(crate) fn published_after(&self, lag: Duration) {
+    pub(crate) fn published_after(&self, since: Option<Instant>) {
+        let Some(lag) = since.map(|since| since.elapsed()) else { return };
         let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| bound * 1000 < nanos);
         self.counts.lag[bucket].fetch_add(1, Ordering::Relaxed);
@@ -82,8 +83,10 @@ impl Metrics {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn beat(&self, tally: Tally) {
-        *self.lock() = Some(tally);
+    pub(crate) fn beat(&self, at: Instant, (published, refused): (u64, u64), sources: Vec<SourceTally>) {
+        let mut latest = self.lock();
+        let beats = latest.as_ref().map_or(0, |tally| tally.beats) + 1;
+        *latest = Some(Tally { at, beats, published, refused, sources });
     }
 
     /// Makes `health` speak for the agent: failed while the sync thread stands still, degraded while a source is stale,

@@ -22,7 +22,7 @@ use resolver_core::{Reason, Writer};
 
 use crate::catalog::Catalog;
 use crate::guard::Verdict;
-use crate::metrics::{Metrics, Tally};
+use crate::metrics::Metrics;
 use crate::policy::Zones;
 use crate::record::ServiceSet;
 use crate::report::Inflow;
@@ -81,7 +81,6 @@ pub struct Publisher<'t> {
     /// What callers report, while nobody publishes.
     reports: Inflow,
     metrics: Metrics,
-    beats: u64,
 }
 
 /// A source's watch that ended, and why.
@@ -155,7 +154,6 @@ impl<'t> Publisher<'t> {
             watches: FuturesUnordered::new(),
             reports: Inflow::default(),
             metrics: Metrics::default(),
-            beats: 0,
         };
         publisher.restore();
         publisher
@@ -272,11 +270,9 @@ impl<'t> Publisher<'t> {
                 Verdict::Keep => {}
             }
         }
-        let is_news = !sets.is_empty();
+        let since = since.filter(|_| !sets.is_empty());
         self.publish(source, sets);
-        if let Some(since) = since.filter(|_| is_news) {
-            self.metrics.published_after(since.elapsed());
-        }
+        self.metrics.published_after(since);
         self.restate(source, now);
     }
 
@@ -343,11 +339,8 @@ impl<'t> Publisher<'t> {
         }
         self.shelf.tick();
         self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
-        self.beats += 1;
         let sources = self.sources.iter().map(|source| source.tally(now, self.patience.stale_after));
-        let (published, refused) = self.shelf.counts();
-        let (beats, sources) = (self.beats, sources.collect());
-        self.metrics.beat(Tally { at: now, beats, published, refused, sources });
+        self.metrics.beat(now, self.shelf.counts(), sources.collect());
     }
 
     /// Publishes sets of one source, all as of one moment.
