@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use resolver_sync::health::{Health, HealthError, HealthOptions, HealthServer};
 use resolver_tests::{Answer, Consul, ConsulOptions, Host, Process, eventually, request, until};
+use serde_json::json;
 
 /// For anything to happen; a machine that is busy building takes longer.
 const SOON: Duration = Duration::from_secs(30);
@@ -44,8 +45,10 @@ fn metric(address: SocketAddr, name: &str) -> Option<f64> {
 #[test]
 fn ready_only_once_a_good_table_stands_and_healthy_as_long_as_it_is_published() {
     let consul = Consul::start(ConsulOptions::new().durable());
-    consul.register_ttl("orders", "orders-1", "10.0.0.1", 9001);
-    consul.register_ttl("orders", "orders-2", "not an address", 9001);
+    // Without checks: an agent that was restarted takes those for critical until they were made.
+    for (id, address) in [("orders-1", "10.0.0.1"), ("orders-2", "not an address")] {
+        consul.register(&json!({ "Name": "orders", "ID": id, "Address": address, "Port": 9001 }));
+    }
     consul.kill();
     let host = Host::new();
     let (_agent, address) = agent(&host, &consul);

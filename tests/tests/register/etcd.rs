@@ -57,9 +57,9 @@ fn the_lease_is_kept_for_longer_than_its_ttl() {
     let etcd = start();
     let registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
     let first = lease(&etcd);
-    eventually(SOON, "six signs of life", || {
+    eventually(SOON, "four signs of life", || {
         assert_eq!(lease(&etcd), first, "{:?}", registered.status());
-        registered.counts().beats >= 6
+        registered.counts().beats >= 4
     });
     assert_eq!(registered.counts().registrations, 1);
 }
@@ -102,7 +102,7 @@ fn a_server_that_stood_still_for_longer_than_the_ttl_gets_it_again() {
     let before = registered.counts().faults;
     etcd.stop();
     // Each takes up to 2 s, so the lease is over by then.
-    eventually(SOON, "three faults", || registered.counts().faults >= before + 3);
+    eventually(SOON, "two faults", || registered.counts().faults >= before + 2);
     assert!(matches!(registered.status(), Status::Unproven(_)), "{:?}", registered.status());
     etcd.cont();
     eventually(SOON, "it is registered", || {
