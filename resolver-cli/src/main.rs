@@ -7,6 +7,7 @@ mod get;
 mod list;
 mod output;
 mod reading;
+mod register;
 mod segment;
 mod sources;
 mod watch;
@@ -41,6 +42,8 @@ enum Command {
     List(list::ListArgs),
     /// List the registries that the agent watches, how old their word is, and how many records it had to leave out.
     Sources(sources::SourcesArgs),
+    /// Run a command and keep it registered with Consul or etcd for as long as it lives. Exits with its code.
+    Register(Box<register::RegisterArgs>),
     /// Look into a segment's file: its owner and use, faults, and all that is in it.
     Segment(segment::SegmentCommand),
     /// Print a line for each change of one service.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::List(args) => list::run(&args),
         Command::Sources(args) => sources::run(&args),
+        Command::Register(args) => register::run(&args),
         Command::Segment(args) => segment::run(&args),
         Command::Watch(args) => watch::run(&args),
     };

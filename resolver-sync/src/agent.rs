@@ -10,6 +10,8 @@ use tokio::task::LocalSet;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
+use crate::health::{Health, HealthError, HealthServer};
+use crate::metrics::Metrics;
 use crate::pin::{PinError, avoid, pin_sync};
 use crate::policy::Zones;
 use crate::publisher::{Ended, Patience, Publisher};
@@ -33,6 +35,9 @@ pub enum AgentError {
     /// There is no socket for reports.
     #[error(transparent)]
     Reports(#[from] SocketError),
+    /// Nobody could ask how the agent is.
+    #[error(transparent)]
+    Health(#[from] HealthError),
     /// The runtime could not be started.
     #[error("cannot start the sync thread's runtime: {0}")]
     Runtime(#[from] std::io::Error),
@@ -46,6 +51,8 @@ pub enum AgentError {
 ///
 /// [`AgentError`]; a segment that another live process owns is one, and no byte of it is touched.
 pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
+    // Before this thread is pinned: what it starts would inherit its core.
+    let (metrics, _health) = watched(config, catalog)?;
     if let Some(core) = config.sync.core {
         pin_sync(core, &config.sync.reader_cores)?;
     } else if !config.sync.reader_cores.is_empty() {
@@ -72,7 +79,8 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             zones: config.zones(),
             reports,
         };
-        let ended = publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current());
+        let ended =
+            publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current(), &metrics);
         match ended {
             Ended::Stopped => {
                 tracing::info!(%path, "stopped; readers keep the last table");
@@ -83,6 +91,18 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             }
         }
     }
+}
+
+/// The agent's counts, and the server that shows them where the configuration wants one.
+fn watched(config: &Config, catalog: &Catalog) -> Result<(Metrics, Option<HealthServer>), HealthError> {
+    let metrics = Metrics::default();
+    let Some(options) = config.health.options(&config.sync.reader_cores) else { return Ok((metrics, None)) };
+    let health = Health::new();
+    metrics.speak_for(&health);
+    let (counts, catalog) = (metrics.clone(), catalog.clone());
+    let server = HealthServer::start_with_metrics(options, health, move || counts.page(&catalog))?;
+    tracing::info!("health and metrics on http://{}", server.address());
+    Ok((metrics, Some(server)))
 }
 
 /// Everything that a sync thread needs besides a table.
@@ -109,7 +129,7 @@ impl Publication {
     /// [`std::io::Error`] where the runtime cannot be started.
     pub fn run(self, writer: Writer<'_>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let runtime = runtime()?;
-        self.run_on(&runtime, writer, stop, || true);
+        self.run_on(&runtime, writer, stop, || true, &Metrics::default());
         Ok(())
     }
 
@@ -119,11 +139,13 @@ impl Publication {
         writer: Writer<'_>,
         stop: impl Future<Output = ()>,
         is_current: impl Fn() -> bool,
+        metrics: &Metrics,
     ) -> Ended {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
         let mut publisher =
             Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
-                .with_reports(self.reports);
+                .with_reports(self.reports)
+                .with_metrics(metrics.clone());
         LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
     }
 }

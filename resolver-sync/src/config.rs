@@ -52,9 +52,13 @@
 //! [reports]
 //! socket = "/run/resolver/report.sock"  # where other processes report; left out: nowhere
 //! group = 1001                          # the id of the group that may; left out: the agent's user alone
+//!
+//! [health]
+//! listen = "127.0.0.1:9600"             # /health, /ready, /metrics; left out: nowhere
 //! ```
 
 mod duration;
+mod health;
 mod host;
 mod source;
 mod view;
@@ -71,6 +75,8 @@ use crate::publisher::Patience;
 use crate::source::Source;
 use crate::view::View;
 
+pub use duration::parse as parse_duration;
+pub use health::HealthConfig;
 pub use host::{HostConfig, ReportsConfig};
 pub use source::{Kind, SourceConfig};
 pub use view::{EjectionConfig, ViewConfig, ZoneConfig};
@@ -122,6 +128,8 @@ pub struct Config {
     pub host: HostConfig,
     /// Where callers' reports arrive.
     pub reports: ReportsConfig,
+    /// Where the agent says how it is.
+    pub health: HealthConfig,
 }
 
 /// Where the table is, and how large.
@@ -217,6 +225,9 @@ impl Config {
         };
         if let Err(error) = self.reports.check() {
             return invalid(format!("reports: {error}"));
+        }
+        if let Err(error) = self.health.check() {
+            return invalid(format!("health: {error}"));
         }
         let mut names = BTreeSet::new();
         for view in &self.views {
@@ -338,6 +349,8 @@ mod tests {
             ("[[view]]\nname = \"\"\nsource = \"f\"\n".into(), "empty"),
             ("[sync]\ncore = 1\nreader_cores = [1]\n".into(), "reader_cores"),
             ("[segment]\nservices = 0\n".into(), "at least 1"),
+            ("[health]\nlisten = \"0.0.0.0:9600\"\n".into(), "not of this host alone"),
+            ("[health]\nexposed = true\n".into(), "set listen"),
         ] {
             let error = parse(&format!("{FILE}{more}")).expect_err(&more);
             assert!(error.contains(words), "{error}");

@@ -21,6 +21,7 @@ mod heartbeat;
 mod index;
 mod memory;
 mod poll;
+pub(crate) mod service;
 mod watch;
 
 pub use config::{ConfigError, Consistency, ConsulConfig, HealthPolicy, Services};

@@ -20,6 +20,7 @@ use crate::source::{Fault, Feed, LocalFuture, Source};
 
 mod catalogue;
 mod codec;
+pub(crate) mod lease;
 mod list;
 mod member;
 mod tail;

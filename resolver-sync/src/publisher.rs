@@ -22,6 +22,7 @@ use resolver_core::{Reason, Writer};
 
 use crate::catalog::Catalog;
 use crate::guard::Verdict;
+use crate::metrics::Metrics;
 use crate::policy::Zones;
 use crate::record::ServiceSet;
 use crate::report::Inflow;
@@ -79,6 +80,7 @@ pub struct Publisher<'t> {
     watches: FuturesUnordered<LocalFuture<'static, WatchEnded>>,
     /// What callers report, while nobody publishes.
     reports: Inflow,
+    metrics: Metrics,
 }
 
 /// A source's watch that ended, and why.
@@ -151,6 +153,7 @@ impl<'t> Publisher<'t> {
             to_confirm: VecDeque::new(),
             watches: FuturesUnordered::new(),
             reports: Inflow::default(),
+            metrics: Metrics::default(),
         };
         publisher.restore();
         publisher
@@ -159,6 +162,12 @@ impl<'t> Publisher<'t> {
     /// Takes what callers report from here.
     pub fn with_reports(mut self, reports: Inflow) -> Self {
         self.reports = reports;
+        self
+    }
+
+    /// Counts here.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
         self
     }
 
@@ -251,7 +260,7 @@ impl<'t> Publisher<'t> {
 
     /// Takes everything that a source has reported since the last time.
     fn absorb(&mut self, source: usize, report: Report) {
-        let now = Instant::now();
+        let (now, since) = (Instant::now(), report.since);
         let verdicts = self.sources[source].absorb(report);
         let mut sets = Vec::new();
         for (service, verdict) in verdicts {
@@ -261,12 +270,15 @@ impl<'t> Publisher<'t> {
                 Verdict::Keep => {}
             }
         }
+        let since = since.filter(|_| !sets.is_empty());
         self.publish(source, sets);
+        self.metrics.published_after(since);
         self.restate(source, now);
     }
 
     fn confirmed(&mut self, confirmed: Confirmed) {
         let Confirmed { source, service, answer } = confirmed;
+        self.metrics.confirmed(answer.is_ok());
         if let Err(fault) = &answer {
             let (source, reason) = (self.sources[source].name(), fault.reason.name());
             tracing::warn!(source, service, reason, "the last good set stands: {}", fault.detail);
@@ -327,6 +339,8 @@ impl<'t> Publisher<'t> {
         }
         self.shelf.tick();
         self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
+        let sources = self.sources.iter().map(|source| source.tally(now, self.patience.stale_after));
+        self.metrics.beat(now, self.shelf.counts(), sources.collect());
     }
 
     /// Publishes sets of one source, all as of one moment.

@@ -76,6 +76,8 @@ pub struct Report {
     pub lost: Option<Fault>,
     /// When the source last proved that all it had reported was current.
     pub alive_at: Option<Instant>,
+    /// When the first set of this report was reported; nothing in it has waited for longer.
+    pub since: Option<Instant>,
 }
 
 /// Where a source reports to. Cheap to clone; may be used from any thread.
@@ -99,6 +101,7 @@ impl Feed {
     /// Several services as of one moment: who takes the report has all of them or none.
     pub fn services(&self, sets: impl IntoIterator<Item = (String, ServiceSet)>) {
         self.update(|report| {
+            report.since.get_or_insert_with(Instant::now);
             for (name, set) in sets {
                 report.doubts.remove(&name);
                 report.services.insert(name, set);
@@ -109,6 +112,7 @@ impl Feed {
     /// Every service of the registry; what is not named has no instance.
     pub fn snapshot(&self, services: BTreeMap<String, ServiceSet>) {
         self.update(|report| {
+            report.since.get_or_insert_with(Instant::now);
             report.complete = true;
             report.doubts.clear();
             report.services = services;

@@ -18,7 +18,8 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-fn parse(text: &str) -> Option<Duration> {
+/// Reads `500ms`, `30s`, `5m`, `1h`; `off` and `immediate` are none. `None` where it is no such text.
+pub fn parse(text: &str) -> Option<Duration> {
     if matches!(text, "off" | "immediate") {
         return Some(Duration::ZERO);
     }

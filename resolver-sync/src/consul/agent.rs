@@ -43,8 +43,9 @@ pub(super) struct Request {
     pub(super) segments: Vec<String>,
     /// Escaped; an empty value stands for a bare key.
     pub(super) query: Vec<(&'static str, String)>,
-    /// A JSON body makes it a POST.
+    /// A JSON body makes it a POST, unless a method is named.
     pub(super) body: Option<Vec<u8>>,
+    pub(super) method: Option<reqwest::Method>,
 }
 
 /// An answer of any status, with its body whole and under the limit.
@@ -67,7 +68,7 @@ pub(super) struct Answer {
 impl Request {
     /// A GET of `/v1/` and these segments.
     pub(super) fn get<const N: usize>(segments: [&str; N]) -> Self {
-        Request { segments: segments.map(String::from).to_vec(), query: Vec::new(), body: None }
+        Request { segments: segments.map(String::from).to_vec(), query: Vec::new(), body: None, method: None }
     }
 
     /// Adds `key=value`, or the bare key where the value is empty.
@@ -176,7 +177,10 @@ impl Agents {
         let url = request.url(self.base());
         let mut builder = match &request.body {
             None => client.get(url),
-            Some(body) => client.post(url).body(body.clone()),
+            Some(body) => {
+                let method = request.method.clone().unwrap_or(reqwest::Method::POST);
+                client.request(method, url).body(body.clone())
+            }
         };
         if let Some(token) = &self.token {
             builder = builder.header("X-Consul-Token", token.clone());

@@ -31,6 +31,8 @@ pub(super) struct Shelf<'t> {
     places: BTreeMap<String, Place>,
     /// Sets that could not be published, by name and source: the source will not say them again, so they wait here.
     refused: BTreeMap<(String, u8), Refused>,
+    /// Sets that were published, and that were refused.
+    counts: (u64, u64),
 }
 
 struct Refused {
@@ -66,6 +68,7 @@ impl<'t> Shelf<'t> {
             courses: Courses::new(zones),
             places: BTreeMap::new(),
             refused: BTreeMap::new(),
+            counts: (0, 0),
         }
     }
 
@@ -327,10 +330,16 @@ impl<'t> Shelf<'t> {
             && !self.refused.contains_key(&(name.clone(), publication.source))
     }
 
+    /// Sets that were published, and that were refused.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        self.counts
+    }
+
     fn enter(&mut self, published: Published, publication: Publication, ranked: Ranked) {
         let Publication { view: View { name, .. }, set, standing, source } = publication;
         let Published { handle, primary, generation, extras } = published;
         self.refused.remove(&(name.clone(), source));
+        self.counts.0 += 1;
         let state = if primary.is_none() { State::Empty } else { standing.0 };
         let status = self.writer.reader().source(source);
         let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
@@ -350,6 +359,7 @@ impl<'t> Shelf<'t> {
                 source = publication.view.source,
                 "not published, and tried again: {words}"
             );
+            self.counts.1 += 1;
         }
         self.refused.insert((name, source), Refused { publication, why, words: words.to_owned() });
     }

@@ -12,6 +12,7 @@ use resolver_core::{Reason, SourceBeat, State};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::guard::{Guard, Verdict};
+use crate::metrics::{SourceCounts, SourceTally};
 use crate::record::{Rejected, ServiceSet};
 use crate::source::{Fault, Feed, Report, Source};
 
@@ -33,6 +34,7 @@ pub(super) struct Watched {
     unsettled: BTreeSet<String>,
     /// Services that are empty, and since when.
     empty: BTreeMap<String, Instant>,
+    counts: SourceCounts,
 }
 
 /// How many new bad records of a service are named in the log at once.
@@ -76,6 +78,7 @@ impl Watched {
             changed: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             empty: BTreeMap::new(),
+            counts: SourceCounts::default(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Watched {
             self.revision = self.revision.max(set.revision);
             let rejected: BTreeSet<Rejected> = set.rejected.iter().cloned().collect();
             let before = std::mem::replace(&mut self.service(&name).rejected, rejected.clone());
+            self.counts.bad_records += rejected.difference(&before).count() as u64;
             self.name_rejected(&name, rejected.difference(&before));
             let verdict = self.service(&name).guard.offer(set);
             self.note(&name, &verdict);
@@ -156,12 +160,17 @@ impl Watched {
             self.note(&name, &Verdict::Keep);
         }
         if report.alive_at.is_some() {
-            if self.lost.take().is_some() || self.alive_at.is_none() {
+            let was_lost = self.lost.take().is_some();
+            self.counts.reconnects += u64::from(was_lost && self.alive_at.is_some());
+            if was_lost || self.alive_at.is_none() {
                 tracing::info!(source = self.name, revision = self.revision, "in step with the registry");
             }
             self.alive_at = report.alive_at;
         }
         if let Some(fault) = report.lost {
+            if self.lost.is_none() {
+                *self.counts.faults.entry(fault.reason.name()).or_default() += 1;
+            }
             if self.lost.as_ref() != Some(&fault) {
                 tracing::warn!(
                     source = self.name,
@@ -281,6 +290,23 @@ impl Watched {
             revision: self.revision,
             reason: self.lost.as_ref().map_or(Reason::None, |fault| fault.reason),
             rejected: u32::try_from(rejected).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// For those who watch the watchers.
+    pub(super) fn tally(&self, now: Instant, stale_after: Duration) -> SourceTally {
+        let SourceBeat { age, revision, reason, rejected, .. } = self.beat(now);
+        let is_held =
+            |name: &&String| self.services.get(*name).is_some_and(|service| service.guard.hold().is_some());
+        SourceTally {
+            name: self.name.clone(),
+            age,
+            is_stale: self.whole(now, stale_after).0 == State::Stale,
+            revision,
+            reason,
+            bad_records: rejected,
+            counts: self.counts.clone(),
+            holds: self.unsettled.iter().filter(is_held).count(),
         }
     }
 
