@@ -194,7 +194,7 @@ fn configuration(plan: &Plan, server: &Server) -> String {
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     // Both are positive: the clock counts from the host's start.
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

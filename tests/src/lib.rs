@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod cluster;
 mod consul;
 mod etcd;
 mod follower;
