@@ -44,6 +44,7 @@ pub mod lag;
 mod process;
 mod registry;
 mod resolver;
+pub mod scale;
 mod scratch;
 mod servers;
 mod wait;

@@ -49,7 +49,10 @@ fn main() -> ExitCode {
         if args.registry.is_some_and(|only| only != name) {
             continue;
         }
-        let options = Options { tls: !args.plain && Options::full(kind).tls, auth: !args.open && Options::full(kind).auth };
+        let options = Options {
+            tls: !args.plain && Options::full(kind).tls,
+            auth: !args.open && Options::full(kind).auth,
+        };
         println!("{}: three members, {options:?}", kind.name());
         let mut stage = Stage::start(kind, options, &own);
         for repeat in 1..=args.repeats {

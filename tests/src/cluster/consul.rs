@@ -99,7 +99,13 @@ impl Consul {
     }
 
     /// One request to a URL, with the token of one who may do everything.
-    pub fn request(&self, method: &str, url: &str, body: Option<Vec<u8>>, deadline: Duration) -> Result<Answer, String> {
+    pub fn request(
+        &self,
+        method: &str,
+        url: &str,
+        body: Option<Vec<u8>>,
+        deadline: Duration,
+    ) -> Result<Answer, String> {
         let token = self.token().map(|token| ("X-Consul-Token", token));
         let answer = request(method, url, token.as_slice(), body, deadline)?;
         match answer.status {
@@ -177,7 +183,8 @@ impl Consul {
     pub fn delete_token(&self, secret: &str) -> Result<(), String> {
         let url = format!("{}/v1/acl/token/self", self.server_url(0));
         let own = request("GET", &url, &[("X-Consul-Token", secret)], None, REQUEST)?.json();
-        let accessor = own["AccessorID"].as_str().ok_or("the token's own secret does not read it")?.to_owned();
+        let accessor =
+            own["AccessorID"].as_str().ok_or("the token's own secret does not read it")?.to_owned();
         let url = format!("{}/v1/acl/token/{accessor}", self.server_url(0));
         self.request("DELETE", &url, None, REQUEST).map(drop)
     }

@@ -46,7 +46,6 @@ impl Fault {
     pub fn of(kind: Kind, options: Options) -> Vec<Fault> {
         let mut all = vec![
             Fault::LeaderKilled,
-            Fault::CutFromPeers,
             Fault::Unplugged,
             Fault::RestoredOlder,
             Fault::RestoredBumped,
@@ -61,6 +60,8 @@ impl Fault {
         if options.auth {
             all.push(Fault::TokenRevoked);
         }
+        // The last: Consul's servers look for one that they gave up every 30 s only.
+        all.push(Fault::CutFromPeers);
         all
     }
 
@@ -71,6 +72,8 @@ impl Fault {
     /// If a wrong answer was read, or all is not in step within a minute.
     #[track_caller]
     pub fn run(self, stage: &mut Stage, found: &mut Recoveries) {
+        // Also from what befell it before.
+        stage.registry().wait_until_ready();
         match self {
             Fault::LeaderKilled => leader_killed(stage, found),
             Fault::CutFromPeers => cut(stage, found, false),
@@ -103,7 +106,6 @@ fn leader_killed(stage: &mut Stage, found: &mut Recoveries) {
     found.healed(format!("{name}: leader killed, from the first write taken"), stage.in_step(healed));
     found.struck(format!("{name}: leader killed, from the kill"), stage.in_step(struck));
     stage.registry().member(leader).start_again();
-    stage.registry().wait_until_ready();
 }
 
 /// The member that the agent's answers come through.
@@ -151,7 +153,6 @@ fn cut(stage: &mut Stage, found: &mut Recoveries, both: bool) {
     let healed = now();
     stage.change();
     found.healed(format!("{name}: {role} in use {what}, from the heal"), stage.in_step(healed));
-    stage.registry().wait_until_ready();
 }
 
 fn full_restart(stage: &mut Stage, found: &mut Recoveries) {
@@ -163,17 +164,19 @@ fn full_restart(stage: &mut Stage, found: &mut Recoveries) {
     let name = name(stage);
     found.healed(format!("{name}: full restart, from the first write taken"), stage.in_step(healed));
     found.struck(format!("{name}: full restart, from the start of the processes"), stage.in_step(struck));
-    stage.registry().wait_until_ready();
 }
 
 fn restored(stage: &mut Stage, found: &mut Recoveries, bump: Option<u64>) {
-    let (mark, consuls) = (stage.mark(), match stage.registry() {
-        Registry::Consul(consul) => consul.save(),
-        Registry::Etcd(etcd) => {
-            etcd.save();
-            Vec::new()
-        }
-    });
+    let (mark, consuls) = (
+        stage.mark(),
+        match stage.registry() {
+            Registry::Consul(consul) => consul.save(),
+            Registry::Etcd(etcd) => {
+                etcd.save();
+                Vec::new()
+            }
+        },
+    );
     for _ in 0..UNSEEN {
         stage.change();
     }
@@ -189,7 +192,6 @@ fn restored(stage: &mut Stage, found: &mut Recoveries, bump: Option<u64>) {
     let bumped = if bump.is_some() { "bumped" } else { "older" };
     let what = format!("{}: snapshot restored ({bumped}), from its first answer", name(stage));
     found.healed(what, stage.in_step(healed));
-    stage.registry().wait_until_ready();
 }
 
 fn changed_unseen(stage: &mut Stage, found: &mut Recoveries) {

@@ -32,7 +32,8 @@ impl History {
 
     /// What the registry holds now, to come back to.
     pub fn mark(&self) -> BTreeMap<String, Instances> {
-        let last = |(service, states): (&String, &Vec<Instances>)| Some((service.clone(), states.last()?.clone()));
+        let last =
+            |(service, states): (&String, &Vec<Instances>)| Some((service.clone(), states.last()?.clone()));
         self.services.iter().filter_map(last).collect()
     }
 
@@ -74,9 +75,13 @@ impl Judge {
         if seen.state == "NEVER" && at.is_none() {
             return Ok(());
         }
-        let wrong = |what: &str| Err(format!("{what}: {seen:?}; read before: {:?}", at.and_then(|at| states.get(at))));
-        if let Some(stranger) =
-            seen.set.iter().find(|address| !states.iter().any(|state| state.values().any(|known| known == *address)))
+        let wrong = |what: &str| {
+            Err(format!("{what}: {seen:?}; read before: {:?}", at.and_then(|at| states.get(at))))
+        };
+        if let Some(stranger) = seen
+            .set
+            .iter()
+            .find(|address| !states.iter().any(|state| state.values().any(|known| known == *address)))
         {
             return wrong(&format!("{stranger} was never registered"));
         }

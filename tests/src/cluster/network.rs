@@ -44,7 +44,8 @@ impl Network {
             ![front, peer].iter().any(|base| taken.contains(&format!(" {}/", host(**base, 1))))
         });
         let (front, peer) = free.expect("a free network in 198.18.0.0/15");
-        let network = Network { name, front, peer, cut: (0..members).map(|_| AtomicBool::new(false)).collect() };
+        let network =
+            Network { name, front, peer, cut: (0..members).map(|_| AtomicBool::new(false)).collect() };
         let mut lines = String::new();
         for (bridge, base) in [("f", front), ("p", peer)] {
             let bridge = network.device(bridge);
@@ -190,7 +191,11 @@ fn ip(args: &[&str]) -> Result<String, String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("ip {}: {}; namespaces want root (CAP_SYS_ADMIN and CAP_NET_ADMIN)", args.join(" "), said.trim()))
+    Err(format!(
+        "ip {}: {}; namespaces want root (CAP_SYS_ADMIN and CAP_NET_ADMIN)",
+        args.join(" "),
+        said.trim()
+    ))
 }
 
 fn pair(pid: u32, count: u32) -> (Ipv4Addr, Ipv4Addr) {

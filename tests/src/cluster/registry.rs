@@ -78,8 +78,10 @@ impl Registry {
     pub fn source(&self, host: &Host, options: Options) -> String {
         match self {
             Registry::Consul(consul) => {
-                let mut source =
-                    format!("[[source]]\nname = \"consul\"\nkind = \"consul\"\naddress = \"{}\"\n", consul.agent_url());
+                let mut source = format!(
+                    "[[source]]\nname = \"consul\"\nkind = \"consul\"\naddress = \"{}\"\n",
+                    consul.agent_url()
+                );
                 if options.auth {
                     let file = host.dir().join("token");
                     std::fs::write(&file, TOKEN).expect("a file in the test's own directory");
@@ -165,9 +167,13 @@ impl Registry {
         };
         self.some(|member| match self {
             Registry::Consul(consul) => {
-                let found = consul.get(member, &format!("/v1/health/service/{service}?consistent&passing"))?;
+                let found =
+                    consul.get(member, &format!("/v1/health/service/{service}?consistent&passing"))?;
                 let entries = found.as_array().cloned().unwrap_or_default();
-                entries.iter().map(|entry| address(&entry["Service"]["Address"], &entry["Service"]["Port"])).collect()
+                entries
+                    .iter()
+                    .map(|entry| address(&entry["Service"]["Address"], &entry["Service"]["Port"]))
+                    .collect()
             }
             Registry::Etcd(etcd) => {
                 let found = etcd.all(member, &format!("/services/{service}/"))?;

@@ -142,10 +142,18 @@ impl Stage {
         let (witness, judge, history, last) = (&self.witness, &mut self.judge, &self.history, &mut self.last);
         let met = try_until(PATIENCE, || {
             look(witness, judge, history, last);
-            if SERVICES.iter().all(|service| last.get(*service).is_some_and(&condition)) { Ok(()) } else { Err(()) }
+            if SERVICES.iter().all(|service| last.get(*service).is_some_and(&condition)) {
+                Ok(())
+            } else {
+                Err(())
+            }
         });
         if met.is_err() {
-            panic!("not within {PATIENCE:?}: {what}; the last answers: {:#?}{}", self.last, self.agent.logs());
+            panic!(
+                "not within {PATIENCE:?}: {what}; the last answers: {:#?}{}",
+                self.last,
+                self.agent.logs()
+            );
         }
     }
 
