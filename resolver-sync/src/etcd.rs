@@ -98,6 +98,9 @@ pub enum EtcdError {
         /// What is wrong with it.
         why: String,
     },
+    /// All keys of the cluster are no service's.
+    #[error("an etcd source's prefix is empty; name what the keys begin with, such as /services/")]
+    NoPrefix,
     /// One of user and password without the other.
     #[error(
         "an etcd source has a user without a password, or a password without a user; set both or neither"
@@ -154,6 +157,9 @@ impl EtcdSource {
     /// [`EtcdError`] says which setting cannot be used.
     pub fn new(mut config: EtcdConfig) -> Result<Self, EtcdError> {
         if !config.prefix.ends_with('/') {
+            if config.prefix.is_empty() {
+                return Err(EtcdError::NoPrefix);
+            }
             tracing::warn!(source = %config.name, prefix = %config.prefix, "the prefix has no slash at its end; it gets one");
             config.prefix.push('/');
         }

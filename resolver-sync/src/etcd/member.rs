@@ -1,5 +1,6 @@
 //! The cluster's members: one client for one of them at a time, and what their errors mean.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -186,7 +187,7 @@ impl Trouble {
     pub(super) fn of(url: &str, what: &str, error: &Error) -> Self {
         // The words of a status without its metadata; those of anything else with its causes.
         let words = match error {
-            Error::GRpcStatus(status) => status.message().to_owned(),
+            Error::GRpcStatus(status) => caused(status.message(), status.source()),
             Error::TransportError(error) => causes(error),
             other => other.to_string(),
         };
@@ -223,8 +224,12 @@ impl Trouble {
 
 /// An error with all that caused it.
 fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
+    caused(&error.to_string(), error.source())
+}
+
+fn caused(words: &str, source: Option<&(dyn std::error::Error + 'static)>) -> String {
+    let causes = std::iter::successors(source, |cause| (*cause).source());
+    causes.fold(words.to_owned(), |words, cause| format!("{words}: {cause}"))
 }
 
 /// Whether nothing that is sent there leaves the host.
