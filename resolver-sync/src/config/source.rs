@@ -7,9 +7,13 @@ use serde::Deserialize;
 
 use super::{ConfigError, invalid};
 use crate::consul::{ConsulConfig, ConsulSource, Services};
+#[cfg(feature = "etcd")]
+use crate::etcd::Codec;
 use crate::file::FileSource;
 use crate::secret::Secret;
 use crate::source::Source;
+#[cfg(not(feature = "etcd"))]
+use serde::de::IgnoredAny as Codec;
 
 /// A registry. Which settings there are depends on its kind; one of another kind is refused.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,6 +35,13 @@ pub struct SourceConfig {
     watch_limit: Option<usize>,
     user: Option<String>,
     password_file: Option<PathBuf>,
+    namespace: Option<String>,
+    codec: Option<Codec>,
+    relist_s: Option<u64>,
+    ca_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    server_name: Option<String>,
 }
 
 /// The kinds of registries.
@@ -97,16 +108,38 @@ impl SourceConfig {
 
     #[cfg(feature = "etcd")]
     fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
-        use crate::etcd::{EtcdConfig, EtcdSource};
+        use crate::etcd::{EtcdConfig, EtcdSource, EtcdTls};
 
-        self.only(&["endpoints", "prefix", "user", "password_file"])?;
+        self.only(&[
+            "endpoints",
+            "namespace",
+            "prefix",
+            "codec",
+            "user",
+            "password_file",
+            "ca_file",
+            "cert_file",
+            "key_file",
+            "server_name",
+            "relist_s",
+        ])?;
         let defaults = EtcdConfig::default();
+        let codec = self.codec.unwrap_or_default();
         let config = EtcdConfig {
             name: self.name.clone(),
             endpoints: self.endpoints.clone().unwrap_or_else(|| vec!["http://127.0.0.1:2379".into()]),
-            prefix: self.prefix.clone().unwrap_or(defaults.prefix),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            prefix: self.prefix.clone().unwrap_or_else(|| codec.usual_prefix().into()),
+            codec,
             user: self.user.clone(),
             password: self.secret(self.password_file.as_deref())?,
+            tls: EtcdTls {
+                ca_file: self.ca_file.clone(),
+                cert_file: self.cert_file.clone(),
+                key_file: self.key_file.clone(),
+                server_name: self.server_name.clone(),
+            },
+            relist: self.relist_s.map_or(defaults.relist, Duration::from_secs),
             ..EtcdConfig::default()
         };
         match EtcdSource::new(config) {
@@ -143,6 +176,13 @@ impl SourceConfig {
             ("watch_limit", self.watch_limit.is_some()),
             ("user", self.user.is_some()),
             ("password_file", self.password_file.is_some()),
+            ("namespace", self.namespace.is_some()),
+            ("codec", self.codec.is_some()),
+            ("relist_s", self.relist_s.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("cert_file", self.cert_file.is_some()),
+            ("key_file", self.key_file.is_some()),
+            ("server_name", self.server_name.is_some()),
         ];
         match given.iter().find(|(key, given)| *given && !known.contains(key)) {
             Some((key, _)) => {
