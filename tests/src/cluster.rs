@@ -19,6 +19,7 @@ mod recovery;
 mod registry;
 mod sockets;
 mod stage;
+mod tls;
 mod witness;
 
 pub use consul::Consul;
@@ -41,14 +42,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// All that our source of this kind can do now.
-    pub fn full(kind: Kind) -> Options {
-        match kind {
-            // A token goes to the client agent, on a loopback address.
-            Kind::Consul => Options { tls: false, auth: true },
-            Kind::Etcd => Options::default(),
-        }
-    }
+    /// As it should be run.
+    pub const SECURE: Options = Options { tls: true, auth: true };
 }
 
 /// Members of a cluster that vote.

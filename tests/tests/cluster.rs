@@ -9,7 +9,7 @@ use resolver_tests::cluster::{Fault, Kind, Options, Recoveries, Stage};
 
 #[track_caller]
 fn survives(kind: Kind) {
-    let options = Options::full(kind);
+    let options = Options::SECURE;
     let mut stage = Stage::start(kind, options, Path::new(env!("CARGO_BIN_EXE_faults")));
     let mut found = Recoveries::default();
     for fault in Fault::of(kind, options) {

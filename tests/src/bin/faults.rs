@@ -50,8 +50,8 @@ fn main() -> ExitCode {
             continue;
         }
         let options = Options {
-            tls: !args.plain && Options::full(kind).tls,
-            auth: !args.open && Options::full(kind).auth,
+            tls: !args.plain && Options::SECURE.tls,
+            auth: !args.open && Options::SECURE.auth,
         };
         println!("{}: three members, {options:?}", kind.name());
         let mut stage = Stage::start(kind, options, &own);

@@ -1,7 +1,9 @@
 //! A real etcd of three members.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,6 +11,7 @@ use tempfile::TempDir;
 
 use super::network::Network;
 use super::registry::value;
+use super::tls::Tls;
 use super::{MEMBERS, Options};
 use crate::process::{Process, output_within};
 use crate::scratch;
@@ -20,6 +23,11 @@ const READY: Duration = Duration::from_secs(60);
 /// For one call of etcdctl; its own deadline is shorter.
 const CALL: Duration = Duration::from_secs(20);
 const SNAPSHOT: &str = "snapshot.db";
+/// The names of certificates: etcdctl's, and our agent's, which is its user's and its role's name, too.
+const CTL: &str = "etcdctl";
+const AGENT: &str = "agent";
+/// Everybody's.
+const PASSWORD: &str = "not-a-secret";
 
 /// Three members, each in a namespace of its own.
 #[derive(Debug)]
@@ -27,6 +35,9 @@ pub struct Etcd {
     members: Vec<Process>,
     etcdctl: PathBuf,
     etcdutl: PathBuf,
+    tls: Option<Tls>,
+    /// Whether whoever shows no password may do nothing.
+    auth: AtomicBool,
     // Dropped after the processes that use them: fields drop in their order.
     network: Network,
     dir: TempDir,
@@ -36,26 +47,88 @@ impl Etcd {
     /// Starts one, and waits until every member answers linearizable reads.
     #[track_caller]
     pub fn start(options: Options) -> Etcd {
-        assert!(!options.tls && !options.auth, "etcd's clusters have no TLS yet");
+        assert!(options.tls || !options.auth, "a password wants TLS");
         let program = servers::server("etcd", "etcd", "ETCD_BIN");
         let etcdctl = servers::server("etcdctl", "etcd", "ETCDCTL_BIN");
         let etcdutl = etcdctl.with_file_name("etcdutl");
         assert!(etcdutl.is_file(), "no {}: it comes with etcdctl (`cargo xtask servers`)", etcdutl.display());
         let network = Network::new(MEMBERS);
         let dir = scratch::on_disk();
+        let tls = options.tls.then(|| Tls::new(dir.path()));
+        if let Some(tls) = &tls {
+            (0..MEMBERS).for_each(|member| tls.issue(&name(member), &names(&network, member)));
+            [CTL, AGENT].into_iter().for_each(|name| tls.issue(name, &[name.to_owned()]));
+        }
         let members = (0..MEMBERS).map(|member| {
-            let args = network.inside(member, &program, &arguments(&network, dir.path(), member));
+            let args = network.inside(member, &program, &arguments(&network, dir.path(), member, tls.as_ref()));
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             Process::start(&name(member), Path::new("ip"), &args, dir.path())
         });
-        let etcd = Etcd { members: members.collect(), etcdctl, etcdutl, network, dir };
+        let members = members.collect();
+        let auth = AtomicBool::new(false);
+        let etcd = Etcd { members, etcdctl, etcdutl, tls, auth, network, dir };
         etcd.wait_until_ready();
+        if options.auth {
+            etcd.enable_auth();
+        }
         etcd
     }
 
     /// Where clients reach a member.
     pub fn url(&self, member: usize) -> String {
-        client_url(&self.network, member)
+        client_url(&self.network, member, self.tls.is_some())
+    }
+
+    /// The settings of a source of ours besides its endpoints; its password's file is put into this directory.
+    pub fn settings(&self, dir: &Path) -> String {
+        let mut settings = self.tls.as_ref().map(|tls| tls.settings(AGENT)).unwrap_or_default();
+        if self.auth.load(Ordering::Relaxed) {
+            let file = dir.join("password");
+            std::fs::write(&file, PASSWORD).expect("a file in the test's own directory");
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("our own file");
+            settings.push_str(&format!("user = \"{AGENT}\"\npassword_file = \"{}\"\n", file.display()));
+        }
+        settings
+    }
+
+    /// Gives the agent's user its rights, or takes them.
+    pub fn grant(&self, granted: bool) -> Result<(), String> {
+        let what = if granted { "grant-role" } else { "revoke-role" };
+        self.etcdctl(0, &["user", what, AGENT, AGENT]).map(drop)
+    }
+
+    /// Gives every member a certificate that has expired, or one that holds. Members read them at each connection.
+    pub fn renew(&self, expired: bool) {
+        let Some(tls) = &self.tls else { return };
+        for member in 0..MEMBERS {
+            let (name, names) = (name(member), names(&self.network, member));
+            if expired { tls.issue_expired(&name, &names) } else { tls.issue(&name, &names) }
+        }
+    }
+
+    /// The same of our agent's own certificate.
+    pub fn renew_agent(&self, expired: bool) {
+        let Some(tls) = &self.tls else { return };
+        let names = [AGENT.to_owned()];
+        if expired { tls.issue_expired(AGENT, &names) } else { tls.issue(AGENT, &names) }
+    }
+
+    fn enable_auth(&self) {
+        let (root, agent) = (format!("root:{PASSWORD}"), format!("{AGENT}:{PASSWORD}"));
+        for args in [
+            &["user", "add", &root][..],
+            &["user", "grant-role", "root", "root"],
+            &["role", "add", AGENT],
+            &["role", "grant-permission", "--prefix=true", AGENT, "read", "/services/"],
+            &["user", "add", &agent],
+            &["user", "grant-role", AGENT, AGENT],
+            &["auth", "enable"],
+        ] {
+            if let Err(why) = self.etcdctl(0, args) {
+                panic!("{why}{}", self.members[0].logs());
+            }
+        }
+        self.auth.store(true, Ordering::Relaxed);
     }
 
     /// The cables.
@@ -128,6 +201,18 @@ impl Etcd {
             "--command-timeout=2s".to_owned(),
             "--dial-timeout=1s".to_owned(),
         ];
+        if let Some(tls) = &self.tls {
+            all.extend([
+                format!("--cacert={}", tls.ca().display()),
+                format!("--cert={}", tls.cert(CTL).display()),
+                format!("--key={}", tls.key(CTL).display()),
+                // We know whom we ask, and have to when its certificate has expired.
+                "--insecure-skip-tls-verify".to_owned(),
+            ]);
+        }
+        if self.auth.load(Ordering::Relaxed) {
+            all.push(format!("--user=root:{PASSWORD}"));
+        }
         all.extend(args.iter().map(|&arg| arg.to_owned()));
         self.network.inside(member, &self.etcdctl, &all)
     }
@@ -173,7 +258,7 @@ impl Etcd {
                 self.dir.path().join(SNAPSHOT).display().to_string(),
                 format!("--data-dir={}", data.display()),
             ];
-            args.extend(identity(&self.network, member));
+            args.extend(identity(&self.network, member, self.tls.is_some()));
             if let Some(bump) = bump {
                 args.extend([format!("--bump-revision={bump}"), "--mark-compacted".to_owned()]);
             }
@@ -211,33 +296,61 @@ fn data(dir: &Path, member: usize) -> PathBuf {
     dir.join(format!("data-{member}"))
 }
 
-fn client_url(network: &Network, member: usize) -> String {
-    format!("http://{}:2379", network.front(member))
+/// The names in a member's certificate: it is asked for by its address, from either side.
+fn names(network: &Network, member: usize) -> Vec<String> {
+    vec![name(member), network.front(member).to_string(), network.peer(member).to_string()]
 }
 
-fn peer_url(network: &Network, member: usize) -> String {
-    format!("http://{}:2380", network.peer(member))
+fn client_url(network: &Network, member: usize, tls: bool) -> String {
+    format!("{}://{}:2379", scheme(tls), network.front(member))
+}
+
+fn peer_url(network: &Network, member: usize, tls: bool) -> String {
+    format!("{}://{}:2380", scheme(tls), network.peer(member))
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
 /// Who a member is, and who the others are: the same for a new cluster and for one that is restored.
-fn identity(network: &Network, member: usize) -> [String; 3] {
+fn identity(network: &Network, member: usize, tls: bool) -> [String; 3] {
     let all: Vec<String> =
-        (0..MEMBERS).map(|member| format!("{}={}", name(member), peer_url(network, member))).collect();
+        (0..MEMBERS).map(|member| format!("{}={}", name(member), peer_url(network, member, tls))).collect();
     [
         format!("--name={}", name(member)),
         format!("--initial-cluster={}", all.join(",")),
-        format!("--initial-advertise-peer-urls={}", peer_url(network, member)),
+        format!("--initial-advertise-peer-urls={}", peer_url(network, member, tls)),
     ]
 }
 
-fn arguments(network: &Network, dir: &Path, member: usize) -> Vec<String> {
-    let (client, peer) = (client_url(network, member), peer_url(network, member));
+fn arguments(network: &Network, dir: &Path, member: usize, tls: Option<&Tls>) -> Vec<String> {
+    let (client, peer) = (client_url(network, member, tls.is_some()), peer_url(network, member, tls.is_some()));
     let mut args = vec![
         format!("--data-dir={}", data(dir, member).display()),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
         format!("--listen-peer-urls={peer}"),
+        // Passwords are hashed for each call of etcdctl.
+        "--bcrypt-cost=4".to_owned(),
     ];
-    args.extend(identity(network, member));
+    if let Some(tls) = tls {
+        let ca = tls.ca().display().to_string();
+        let (cert, key) = (tls.cert(&name(member)), tls.key(&name(member)));
+        // What members show each other is the clients' authority's, too, and does not expire with the rest.
+        let own = format!("peer-{member}");
+        tls.issue(&own, &names(network, member));
+        args.extend([
+            format!("--cert-file={}", cert.display()),
+            format!("--key-file={}", key.display()),
+            format!("--trusted-ca-file={ca}"),
+            "--client-cert-auth".to_owned(),
+            format!("--peer-cert-file={}", tls.cert(&own).display()),
+            format!("--peer-key-file={}", tls.key(&own).display()),
+            format!("--peer-trusted-ca-file={ca}"),
+            "--peer-client-cert-auth".to_owned(),
+        ]);
+    }
+    args.extend(identity(network, member, tls.is_some()));
     args
 }

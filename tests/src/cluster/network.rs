@@ -71,6 +71,11 @@ impl Network {
         host(self.peer, 2 + index(member))
     }
 
+    /// The host's own address in the clients' network.
+    pub fn host_front(&self) -> Ipv4Addr {
+        host(self.front, 1)
+    }
+
     /// The host's own address in the members' network.
     pub fn host_peer(&self) -> Ipv4Addr {
         host(self.peer, 1)

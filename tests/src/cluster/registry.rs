@@ -92,7 +92,8 @@ impl Registry {
             }
             Registry::Etcd(etcd) => {
                 let urls: Vec<String> = (0..MEMBERS).map(|member| etcd.url(member)).collect();
-                format!("[[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = {}\n", json!(urls))
+                let settings = etcd.settings(host.dir());
+                format!("[[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = {}\n{settings}", json!(urls))
             }
         }
     }
