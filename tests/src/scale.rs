@@ -113,7 +113,8 @@ impl Server {
         let url = self.url();
         let source = match self {
             Server::Consul(_) => format!(
-                "name = \"consul\"\nkind = \"consul\"\naddress = \"{url}\"\nwatch_limit = {}\n",
+                "name = \"consul\"\nkind = \"consul\"\naddress = \"{url}\"\nwatch_limit = {}\n\
+                 wait_s = 60\n",
                 plan.services + 16
             ),
             Server::Etcd(_) => format!("name = \"etcd\"\nkind = \"etcd\"\nendpoints = [\"{url}\"]\n"),
