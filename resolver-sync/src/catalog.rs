@@ -57,7 +57,8 @@ impl Catalog {
     /// Every name, sorted.
     pub fn names(&self) -> Vec<String> {
         let shards = self.services.iter().map(ArcSwap::load);
-        let mut names: Vec<String> = shards.flat_map(|shard| shard.keys().cloned().collect::<Vec<_>>()).collect();
+        let mut names: Vec<String> =
+            shards.flat_map(|shard| shard.keys().cloned().collect::<Vec<_>>()).collect();
         names.sort_unstable();
         names
     }
@@ -112,6 +113,9 @@ mod tests {
         catalog.remove("service-7");
         assert_eq!((catalog.get("service-7"), catalog.names().len()), (None, 999));
         let largest = catalog.services.iter().map(|shard| shard.load().len()).max();
-        assert!(largest.is_some_and(|largest| largest < 20), "{largest:?} of 1000 names in one of {SHARDS} maps");
+        assert!(
+            largest.is_some_and(|largest| largest < 20),
+            "{largest:?} of 1000 names in one of {SHARDS} maps"
+        );
     }
 }

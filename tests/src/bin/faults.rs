@@ -49,10 +49,8 @@ fn main() -> ExitCode {
         if args.registry.is_some_and(|only| only != name) {
             continue;
         }
-        let options = Options {
-            tls: !args.plain && Options::SECURE.tls,
-            auth: !args.open && Options::SECURE.auth,
-        };
+        let options =
+            Options { tls: !args.plain && Options::SECURE.tls, auth: !args.open && Options::SECURE.auth };
         println!("{}: three members, {options:?}", kind.name());
         let mut stage = Stage::start(kind, options, &own);
         for repeat in 1..=args.repeats {

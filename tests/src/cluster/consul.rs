@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::network::Network;
+use super::tls::Tls;
 use super::{MEMBERS, Options};
 use crate::address;
 use crate::consul::MASTER_TOKEN;
@@ -17,6 +18,9 @@ use crate::scratch;
 use crate::servers;
 use crate::wait::{try_until, until};
 
+/// The names of certificates: the client agent's, and our agent's.
+const CLIENT: &str = "consul-client";
+const AGENT: &str = "agent";
 /// For servers that find each other, elect a leader and take a write, on a machine that is busy building.
 const READY: Duration = Duration::from_secs(90);
 /// For one request.
@@ -31,6 +35,7 @@ pub struct Consul {
     agent: Process,
     agent_address: Ipv4Addr,
     options: Options,
+    tls: Option<Tls>,
     // Dropped after the processes that use them: fields drop in their order.
     network: Network,
     _dir: TempDir,
@@ -40,10 +45,17 @@ impl Consul {
     /// Starts one, and waits until each server and the agent answer and a write has been taken.
     #[track_caller]
     pub fn start(options: Options) -> Consul {
-        assert!(!options.tls, "Consul's clusters have no TLS yet");
         let program = servers::server("consul", "consul", "CONSUL_BIN");
         let network = Network::new(MEMBERS);
         let dir = scratch::on_disk();
+        let agent_address = address::loopback(&[8500, 8501]);
+        let tls = options.tls.then(|| Tls::new(dir.path()));
+        if let Some(tls) = &tls {
+            (0..MEMBERS).for_each(|server| tls.issue(&name(server), &names(&network, server)));
+            tls.issue(CLIENT, &client_names(agent_address));
+            tls.issue(AGENT, &[AGENT.to_owned()]);
+        }
+        let common = |name: &str| common(name, dir.path(), options, tls.as_ref());
         let write = |name: &str, config: &Value| {
             let file = dir.path().join(name);
             if let Err(e) = std::fs::write(&file, config.to_string()) {
@@ -52,18 +64,17 @@ impl Consul {
             vec!["agent".to_owned(), format!("-config-file={}", file.display())]
         };
         let start = |server: usize| {
-            let name = format!("consul-{server}");
-            let args = write(&format!("{name}.json"), &server_config(&network, dir.path(), server, options));
+            let name = name(server);
+            let args = write(&format!("{name}.json"), &server_config(common(&name), &network, server));
             let args = network.inside(server, &program, &args);
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             Process::start(&name, Path::new("ip"), &args, dir.path())
         };
         let servers = (0..MEMBERS).map(start).collect();
-        let agent_address = address::loopback(&[8500]);
-        let args = write("agent.json", &agent_config(&network, dir.path(), agent_address, options));
+        let args = write("agent.json", &agent_config(common(CLIENT), &network, agent_address));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let agent = Process::start("consul-agent", &program, &args, dir.path());
-        let consul = Consul { servers, agent, agent_address, options, network, _dir: dir };
+        let agent = Process::start(CLIENT, &program, &args, dir.path());
+        let consul = Consul { servers, agent, agent_address, options, tls, network, _dir: dir };
         consul.wait_until_ready();
         consul
     }
@@ -73,7 +84,43 @@ impl Consul {
         format!("http://{}:8500", self.network.front(server))
     }
 
-    /// Where the client agent's HTTP API is reached: a loopback address.
+    /// The settings of a source of ours, but for a token: it reaches the client agent, over TLS where there is any.
+    pub fn settings(&self) -> String {
+        match &self.tls {
+            Some(tls) => {
+                format!("address = \"https://{}:8501\"\n{}", self.agent_address, tls.settings(AGENT))
+            }
+            None => format!("address = \"{}\"\n", self.agent_url()),
+        }
+    }
+
+    /// Gives the client agent a certificate that has expired, or one that holds, and starts it again: the connections of
+    /// before would outlive any certificate.
+    pub fn renew(&self, expired: bool) {
+        let Some(tls) = &self.tls else { return };
+        let names = client_names(self.agent_address);
+        if expired {
+            tls.issue_expired(CLIENT, &names)
+        } else {
+            tls.issue(CLIENT, &names)
+        }
+        self.restart_agent();
+    }
+
+    /// The same of our agent's own certificate, without a restart of anything.
+    pub fn renew_agent(&self, expired: bool) {
+        let Some(tls) = &self.tls else { return };
+        let names = [AGENT.to_owned()];
+        if expired { tls.issue_expired(AGENT, &names) } else { tls.issue(AGENT, &names) }
+    }
+
+    /// SIGKILL to the client agent, and starts it again.
+    pub fn restart_agent(&self) {
+        self.agent.kill();
+        self.agent.start_again();
+    }
+
+    /// Where the client agent's HTTP API is reached without TLS: a loopback address.
     pub fn agent_url(&self) -> String {
         format!("http://{}:8500", self.agent_address)
     }
@@ -216,9 +263,21 @@ impl Consul {
     }
 }
 
-fn server_config(network: &Network, dir: &Path, server: usize, options: Options) -> Value {
+fn name(server: usize) -> String {
+    format!("consul-{server}")
+}
+
+/// What a server's certificate says: Consul asks for the first.
+fn names(network: &Network, server: usize) -> Vec<String> {
+    vec!["server.dc1.consul".into(), network.front(server).to_string(), network.peer(server).to_string()]
+}
+
+fn client_names(address: Ipv4Addr) -> Vec<String> {
+    vec!["client.dc1.consul".into(), address.to_string()]
+}
+
+fn server_config(mut config: Value, network: &Network, server: usize) -> Value {
     let others: Vec<Ipv4Addr> = (0..MEMBERS).map(|server| network.peer(server)).collect();
-    let mut config = common(&format!("server-{server}"), dir, options);
     config["server"] = json!(true);
     config["bootstrap_expect"] = json!(MEMBERS);
     config["bind_addr"] = json!(network.peer(server));
@@ -229,16 +288,15 @@ fn server_config(network: &Network, dir: &Path, server: usize, options: Options)
     config
 }
 
-fn agent_config(network: &Network, dir: &Path, address: Ipv4Addr, options: Options) -> Value {
+fn agent_config(mut config: Value, network: &Network, address: Ipv4Addr) -> Value {
     let servers: Vec<Ipv4Addr> = (0..MEMBERS).map(|server| network.peer(server)).collect();
-    let mut config = common("client", dir, options);
     config["bind_addr"] = json!(network.host_peer());
     config["client_addr"] = json!(address);
     config["retry_join"] = json!(servers);
     config
 }
 
-fn common(name: &str, dir: &Path, options: Options) -> Value {
+fn common(name: &str, dir: &Path, options: Options, tls: Option<&Tls>) -> Value {
     let mut config = json!({
         "disable_update_check": true,
         "disable_remote_exec": true,
@@ -249,6 +307,16 @@ fn common(name: &str, dir: &Path, options: Options) -> Value {
         "performance": { "raft_multiplier": 1 },
         "retry_interval": "1s",
     });
+    if let Some(tls) = tls {
+        // The harness's own requests go without; what is looked at goes with it, and so does all between members.
+        config["ports"]["https"] = json!(8501);
+        config["ca_file"] = json!(tls.ca());
+        config["cert_file"] = json!(tls.cert(name));
+        config["key_file"] = json!(tls.key(name));
+        for verify in ["verify_incoming", "verify_outgoing", "verify_server_hostname"] {
+            config[verify] = json!(true);
+        }
+    }
     if options.auth {
         config["acl"] = json!({
             "enabled": true, "default_policy": "deny", "down_policy": "extend-cache",

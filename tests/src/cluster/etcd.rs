@@ -60,7 +60,8 @@ impl Etcd {
             [CTL, AGENT].into_iter().for_each(|name| tls.issue(name, &[name.to_owned()]));
         }
         let members = (0..MEMBERS).map(|member| {
-            let args = network.inside(member, &program, &arguments(&network, dir.path(), member, tls.as_ref()));
+            let args =
+                network.inside(member, &program, &arguments(&network, dir.path(), member, tls.as_ref()));
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             Process::start(&name(member), Path::new("ip"), &args, dir.path())
         });
@@ -325,7 +326,8 @@ fn identity(network: &Network, member: usize, tls: bool) -> [String; 3] {
 }
 
 fn arguments(network: &Network, dir: &Path, member: usize, tls: Option<&Tls>) -> Vec<String> {
-    let (client, peer) = (client_url(network, member, tls.is_some()), peer_url(network, member, tls.is_some()));
+    let (client, peer) =
+        (client_url(network, member, tls.is_some()), peer_url(network, member, tls.is_some()));
     let mut args = vec![
         format!("--data-dir={}", data(dir, member).display()),
         format!("--listen-client-urls={client}"),

@@ -3,6 +3,8 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::lease::Leased;
 use super::registry::{Kind, RULES, Registry, TOKEN};
 use super::stage::{SERVICES, Stage};
@@ -16,7 +18,7 @@ const UNSEEN: u16 = 5;
 /// How far a restored store's revision is moved on, where it is: beyond all that was written since.
 const BUMP: u64 = 1_000_000;
 /// How long a fault lasts, where nothing else ends it. A state of the world and not a wait for one.
-const LASTS: Duration = Duration::from_secs(2);
+const LASTS: Duration = Duration::from_secs(3);
 
 /// A fault, and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,12 @@ pub enum Fault {
     ChangedUnseen,
     /// An instance's lease ends as nobody keeps it alive (Consul: its TTL check), and is granted again.
     LeaseLost,
-    /// The agent's token is revoked, and comes back.
+    /// The agent's token (etcd: its user's role) is revoked, and comes back.
     TokenRevoked,
+    /// Every certificate that clients are shown (Consul: the client agent's) has expired, and is renewed.
+    CertificateExpired,
+    /// The agent's own certificate has expired, and is renewed.
+    OwnCertificateExpired,
 }
 
 impl Fault {
@@ -59,6 +65,9 @@ impl Fault {
         }
         if options.auth {
             all.push(Fault::TokenRevoked);
+        }
+        if options.tls {
+            all.extend([Fault::CertificateExpired, Fault::OwnCertificateExpired]);
         }
         // The last: Consul's servers look for one that they gave up every 30 s only.
         all.push(Fault::CutFromPeers);
@@ -84,6 +93,8 @@ impl Fault {
             Fault::ChangedUnseen => changed_unseen(stage, found),
             Fault::LeaseLost => lease_lost(stage, found),
             Fault::TokenRevoked => token_revoked(stage, found),
+            Fault::CertificateExpired => certificate_expired(stage, found, false),
+            Fault::OwnCertificateExpired => certificate_expired(stage, found, true),
         }
         // Whatever it was, the next change comes through.
         let sent = now();
@@ -254,13 +265,74 @@ fn grant(stage: &mut Stage, service: &str) -> Leased {
 }
 
 fn token_revoked(stage: &mut Stage, found: &mut Recoveries) {
-    let Registry::Consul(consul) = stage.registry() else { return };
-    until(PATIENCE, "the token is revoked", || consul.delete_token(TOKEN));
-    stage.change();
+    match stage.registry() {
+        Registry::Consul(consul) => {
+            until(PATIENCE, "the token is revoked", || consul.delete_token(TOKEN));
+            stage.change();
+        }
+        Registry::Etcd(etcd) => {
+            until(PATIENCE, "the role is revoked", || etcd.grant(false));
+            // A watch that stands keeps its rights: etcd asks for them when it begins.
+            stage.change();
+            reconnect(stage);
+        }
+    }
     stage.until("all are held for want of rights", |seen| seen.state == "STALE" && seen.reason == "acl");
     sleep(LASTS);
-    let Registry::Consul(consul) = stage.registry() else { return };
-    until(PATIENCE, "the token is back", || consul.create_token(TOKEN, RULES));
+    stage.change();
+    stage.held();
+    match stage.registry() {
+        Registry::Consul(consul) => {
+            until(PATIENCE, "the token is back", || consul.create_token(TOKEN, RULES))
+        }
+        Registry::Etcd(etcd) => until(PATIENCE, "the role is back", || etcd.grant(true)),
+    }
     let healed = now();
     found.healed(format!("{}: token revoked, from its return", name(stage)), stage.in_step(healed));
+}
+
+fn certificate_expired(stage: &mut Stage, found: &mut Recoveries, own: bool) {
+    renew(stage.registry(), own, true);
+    reconnect(stage);
+    stage.until("all are stale", |seen| seen.state == "STALE");
+    sleep(LASTS);
+    stage.change();
+    renew(stage.registry(), own, false);
+    if let Registry::Consul(consul) = stage.registry() {
+        // Its start is no part of the time.
+        until(PATIENCE, "the client agent answers", || {
+            consul.put_agent("/v1/kv/resolver-tests/ready", &json!("yes"))
+        });
+    }
+    let healed = now();
+    let whose = if own { "own certificate" } else { "certificates" };
+    found.healed(format!("{}: {whose} expired, from the renewal", name(stage)), stage.in_step(healed));
+}
+
+/// Waits until clients that do not mind certificates are answered.
+fn answers(registry: &Registry) {
+    if let Registry::Consul(consul) = registry {
+        let path = "/v1/kv/resolver-tests/ready";
+        until(PATIENCE, "the client agent answers", || consul.put_agent(path, &json!("yes")));
+    }
+}
+
+fn renew(registry: &Registry, own: bool, expired: bool) {
+    match (registry, own) {
+        (Registry::Consul(consul), true) => consul.renew_agent(expired),
+        (Registry::Consul(consul), false) => consul.renew(expired),
+        (Registry::Etcd(etcd), true) => etcd.renew_agent(expired),
+        (Registry::Etcd(etcd), false) => etcd.renew(expired),
+    }
+}
+
+/// Ends the connection in use, which would outlive a right or a certificate.
+fn reconnect(stage: &Stage) {
+    if let Registry::Consul(consul) = stage.registry() {
+        consul.restart_agent();
+        return;
+    }
+    let member = until(PATIENCE, "the member in use", || in_use(stage));
+    stage.registry().member(member).kill();
+    stage.registry().member(member).start_again();
 }

@@ -93,7 +93,10 @@ impl Registry {
             Registry::Etcd(etcd) => {
                 let urls: Vec<String> = (0..MEMBERS).map(|member| etcd.url(member)).collect();
                 let settings = etcd.settings(host.dir());
-                format!("[[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = {}\n{settings}", json!(urls))
+                format!(
+                    "[[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = {}\n{settings}",
+                    json!(urls)
+                )
             }
         }
     }

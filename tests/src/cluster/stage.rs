@@ -157,6 +157,14 @@ impl Stage {
         }
     }
 
+    /// Asserts that every service is held as it was last good.
+    #[track_caller]
+    pub fn held(&mut self) {
+        self.look();
+        let held = self.last.values().all(|seen| seen.state == "STALE");
+        assert!(held, "the fault is no fault: {:#?}{}", self.last, self.agent.logs());
+    }
+
     /// Waits until each service is FRESH and as the registry holds it: how long after `since` that was first read. What
     /// the registry holds is asked of it, too: the history must not be wrong about it.
     #[track_caller]
