@@ -9,6 +9,7 @@
 //! none of them, or an older one than before, is a violation, and so is an empty one that never was.
 //! [`Fault`] has the faults.
 
+mod access;
 mod consul;
 mod etcd;
 mod fault;
@@ -22,6 +23,7 @@ mod stage;
 mod tls;
 mod witness;
 
+pub use access::Access;
 pub use consul::Consul;
 pub use etcd::Etcd;
 pub use fault::Fault;

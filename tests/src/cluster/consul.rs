@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::access::Access;
 use super::network::Network;
 use super::tls::Tls;
 use super::{MEMBERS, Options};
@@ -91,6 +92,18 @@ impl Consul {
                 format!("address = \"https://{}:8501\"\n{}", self.agent_address, tls.settings(AGENT))
             }
             None => format!("address = \"{}\"\n", self.agent_url()),
+        }
+    }
+
+    /// The client agent, over TLS where there is any, with the token of one who may do everything.
+    pub fn access(&self) -> Access {
+        let token = self.token().map(str::to_owned);
+        match &self.tls {
+            Some(tls) => {
+                let url = format!("https://{}:8501", self.agent_address);
+                Access { url, tls: Some(tls.files(AGENT)), token, user: None }
+            }
+            None => Access { token, ..Access::plain(self.agent_url()) },
         }
     }
 

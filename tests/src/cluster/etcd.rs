@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::access::Access;
 use super::network::Network;
 use super::registry::value;
 use super::tls::Tls;
@@ -78,6 +79,13 @@ impl Etcd {
     /// Where clients reach a member.
     pub fn url(&self, member: usize) -> String {
         client_url(&self.network, member, self.tls.is_some())
+    }
+
+    /// A member, over TLS where there is any, as one who may do everything.
+    pub fn access(&self, member: usize) -> Access {
+        let user = self.auth.load(Ordering::Relaxed).then(|| ("root".to_owned(), PASSWORD.to_owned()));
+        let tls = self.tls.as_ref().map(|tls| tls.files(CTL));
+        Access { url: self.url(member), tls, token: None, user }
     }
 
     /// The settings of a source of ours besides its endpoints; its password's file is put into this directory.

@@ -295,21 +295,22 @@ fn certificate_expired(stage: &mut Stage, found: &mut Recoveries, own: bool) {
     renew(stage.registry(), own, true);
     reconnect(stage);
     stage.until("all are stale", |seen| seen.state == "STALE");
+    if own {
+        answers(stage.registry());
+    }
+    // Long enough for a connection, were it not refused.
     sleep(LASTS);
     stage.change();
+    stage.held();
     renew(stage.registry(), own, false);
-    if let Registry::Consul(consul) = stage.registry() {
-        // Its start is no part of the time.
-        until(PATIENCE, "the client agent answers", || {
-            consul.put_agent("/v1/kv/resolver-tests/ready", &json!("yes"))
-        });
-    }
+    // A client agent's start is no part of the time.
+    answers(stage.registry());
     let healed = now();
     let whose = if own { "own certificate" } else { "certificates" };
     found.healed(format!("{}: {whose} expired, from the renewal", name(stage)), stage.in_step(healed));
 }
 
-/// Waits until clients that do not mind certificates are answered.
+/// Waits until Consul's client agent answers those that want no certificate, and is with its servers.
 fn answers(registry: &Registry) {
     if let Registry::Consul(consul) = registry {
         let path = "/v1/kv/resolver-tests/ready";

@@ -50,6 +50,11 @@ impl Tls {
         self.dir.join(format!("{name}.key"))
     }
 
+    /// The files of a client with this certificate.
+    pub(super) fn files(&self, name: &str) -> [PathBuf; 3] {
+        [self.ca(), self.cert(name), self.key(name)]
+    }
+
     /// The settings of a source of ours with this certificate.
     pub(super) fn settings(&self, name: &str) -> String {
         format!(
