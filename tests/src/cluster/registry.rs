@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use super::network::Network;
 use super::{MEMBERS, Options};
 use crate::process::Process;
 use crate::resolver::Host;
+use crate::wait::until;
 
 /// The secret of the token that the agent under test has.
 pub(super) const TOKEN: &str = "0f5e1d5a-73d2-4c53-9f0e-6f2f6ad0c0de";
@@ -19,6 +21,9 @@ pub(super) const TOKEN: &str = "0f5e1d5a-73d2-4c53-9f0e-6f2f6ad0c0de";
 pub(super) const RULES: &str = r#"service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
 /// A node of nobody's agent: what is registered there stays as it was written.
 const NODE: (&str, &str) = ("rack-1", "10.255.0.1");
+
+/// For a cluster that has just elected to take an ACL.
+const READY: Duration = Duration::from_secs(60);
 
 /// Which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +61,8 @@ impl Registry {
             Kind::Consul => {
                 let consul = Consul::start(options);
                 if options.auth {
-                    let token = consul.create_token(TOKEN, RULES);
-                    token.unwrap_or_else(|why| panic!("the agent's token: {why}"));
+                    // A new leader is in legacy mode for a moment.
+                    until(READY, "the agent's token", || consul.create_token(TOKEN, RULES));
                 }
                 Registry::Consul(consul)
             }
@@ -78,10 +83,8 @@ impl Registry {
     pub fn source(&self, host: &Host, options: Options) -> String {
         match self {
             Registry::Consul(consul) => {
-                let mut source = format!(
-                    "[[source]]\nname = \"consul\"\nkind = \"consul\"\naddress = \"{}\"\n",
-                    consul.agent_url()
-                );
+                let mut source =
+                    format!("[[source]]\nname = \"consul\"\nkind = \"consul\"\n{}", consul.settings());
                 if options.auth {
                     let file = host.dir().join("token");
                     std::fs::write(&file, TOKEN).expect("a file in the test's own directory");
