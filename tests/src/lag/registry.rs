@@ -47,20 +47,18 @@ impl Registry {
 pub(super) enum Server {
     Consul(Consul),
     Etcd(Etcd),
-    Cluster(cluster::Registry, cluster::Options),
+    Cluster(Box<cluster::Registry>, cluster::Options),
 }
 
 impl Server {
-    pub(super) fn start(registry: Registry, cluster: Option<cluster::Options>) -> Self {
-        match (registry, cluster) {
+    pub(super) fn start(registry: Registry, options: Option<cluster::Options>) -> Self {
+        let cluster =
+            |kind, options| Server::Cluster(Box::new(cluster::Registry::start(kind, options)), options);
+        match (registry, options) {
             (Registry::Consul, None) => Server::Consul(Consul::start(ConsulOptions::new())),
             (Registry::Etcd, None) => Server::Etcd(Etcd::start(EtcdOptions::new())),
-            (Registry::Consul, Some(options)) => {
-                Server::Cluster(cluster::Registry::start(cluster::Kind::Consul, options), options)
-            }
-            (Registry::Etcd, Some(options)) => {
-                Server::Cluster(cluster::Registry::start(cluster::Kind::Etcd, options), options)
-            }
+            (Registry::Consul, Some(options)) => cluster(cluster::Kind::Consul, options),
+            (Registry::Etcd, Some(options)) => cluster(cluster::Kind::Etcd, options),
         }
     }
 
@@ -69,17 +67,21 @@ impl Server {
         match self {
             Server::Consul(consul) => Access::plain(consul.url()),
             Server::Etcd(etcd) => Access::plain(etcd.url()),
-            Server::Cluster(cluster::Registry::Consul(consul), _) => consul.access(),
-            Server::Cluster(cluster::Registry::Etcd(etcd), _) => etcd.access(0),
+            Server::Cluster(cluster, _) => match &**cluster {
+                cluster::Registry::Consul(consul) => consul.access(),
+                cluster::Registry::Etcd(etcd) => etcd.access(0),
+            },
         }
     }
 
     /// How the writer does: through another member.
     fn writing(&self) -> Access {
-        match self {
-            Server::Cluster(cluster::Registry::Etcd(etcd), _) => etcd.access(1),
-            _ => self.access(),
+        if let Server::Cluster(cluster, _) = self
+            && let cluster::Registry::Etcd(etcd) = &**cluster
+        {
+            return etcd.access(1);
         }
+        self.access()
     }
 
     /// The agent's configuration of it. Nothing is named: every service is watched.
@@ -102,7 +104,11 @@ impl Server {
         let runtime = runtime.expect("a runtime needs an epoll descriptor and an eventfd");
         let access = self.writing();
         let url = &access.url;
-        let is_consul = matches!(self, Server::Consul(_) | Server::Cluster(cluster::Registry::Consul(_), _));
+        let is_consul = match self {
+            Server::Consul(_) => true,
+            Server::Etcd(_) => false,
+            Server::Cluster(cluster, _) => cluster.kind() == cluster::Kind::Consul,
+        };
         let client = if is_consul {
             let client = access.consul(Some(DEADLINE)).unwrap_or_else(|e| panic!("{url}: {e}"));
             Client::Consul(client, format!("{url}/v1/agent/service/register"))

@@ -55,10 +55,12 @@ impl Storm {
         self.changes as f64 / self.took.as_secs_f64()
     }
 
-    /// Whether the agent's memory grew by more than a tenth from the first part to the last.
+    /// Whether the agent's memory still grew in the end: the last third above the second by more than a tenth. What is
+    /// taken at first, for a listing beside the watch, say, is taken once.
     pub fn grew(&self) -> bool {
-        let anon = |window: Option<&Window>| window.map_or(0, |window| window.agent.anon);
-        anon(self.windows.last()) * 10 > anon(self.windows.first()) * 11
+        let third = self.windows.len() / 3;
+        let most = |windows: &[Window]| windows.iter().map(|window| window.agent.anon).max().unwrap_or(0);
+        third > 0 && most(&self.windows[2 * third..]) * 10 > most(&self.windows[third..2 * third]) * 11
     }
 }
 
