@@ -25,14 +25,19 @@ pub(super) struct Agents {
     credentials: Credentials,
     /// Reads that do not block: so many at a time, whoever asks.
     asking: Semaphore,
+    /// The reads before blocking queries. All of 10,000 services' at once would keep an agent busy for longer than any
+    /// of them may take; all would be given up, and asked again.
+    reading: Semaphore,
     body_limit: usize,
 }
 
 /// Which connections a request uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// A blocking query, or the read that goes before it.
+    /// A blocking query.
     Watch,
+    /// The read that goes before it, on the same connections; some at a time.
+    Read,
     /// A read that does not block; a few at a time.
     Ask,
     /// The heartbeat, which waits for nobody.
@@ -135,6 +140,7 @@ impl Agents {
             addresses,
             active: Cell::new(0),
             asking: Semaphore::new(AT_ONCE),
+            reading: Semaphore::new(READ_AT_ONCE),
             body_limit: config.body_limit,
         })
     }
@@ -159,6 +165,7 @@ impl Agents {
         // Held until the answer is there; the time spent waiting for it is not the agent's.
         let _place = match lane {
             Lane::Ask => self.asking.acquire().await.ok(),
+            Lane::Read => self.reading.acquire().await.ok(),
             Lane::Watch | Lane::Beat => None,
         };
         let started = Instant::now();
@@ -194,7 +201,7 @@ impl Agents {
     async fn exchange(&self, lane: Lane, request: &Request, started: Instant) -> Result<Answer, Fault> {
         let clients = self.credentials.clients();
         let client = match lane {
-            Lane::Watch => clients.watching,
+            Lane::Watch | Lane::Read => clients.watching,
             Lane::Ask | Lane::Beat => clients.asking,
         };
         let url = request.url(self.base());
@@ -275,6 +282,8 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
 
 /// How many reads that do not block are under way at once.
 pub(super) const AT_ONCE: usize = 8;
+/// How many reads before blocking queries are.
+const READ_AT_ONCE: usize = 32;
 /// How much larger an answer about everything may be.
 const WIDE: usize = 16;
 

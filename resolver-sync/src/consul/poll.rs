@@ -105,11 +105,12 @@ impl<'a> Poll<'a> {
                 () = self.pacing.wait() => {}
             }
             let (request, deadline) = self.shape();
+            let lane = if self.cursor.index().is_none() { Lane::Read } else { Lane::Watch };
             // What was asked in a generation that has passed is not looked at: it is read again.
             let outcome = tokio::select! {
                 biased;
                 () = contact.is_past(self.generation) => continue,
-                outcome = agents.send(Lane::Watch, &request, deadline) => outcome,
+                outcome = agents.send(lane, &request, deadline) => outcome,
             };
             match outcome.and_then(|answer| self.judge(&request, answer)) {
                 Ok(Some(word)) => return Ok(word),
