@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod certificates;
 mod consul;
 mod etcd;
 mod follower;
@@ -47,6 +48,7 @@ mod scratch;
 mod servers;
 mod wait;
 
+pub use certificates::{Authority, Certificate};
 pub use consul::{Consul, ConsulOptions, MASTER_TOKEN};
 pub use etcd::{Etcd, EtcdOptions};
 pub use follower::{Follower, Place};
