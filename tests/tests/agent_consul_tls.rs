@@ -245,3 +245,25 @@ fn a_token_that_is_replaced_is_taken_and_one_from_the_environment_is_shown_to_no
     let tools: Vec<Value> = vec![host.list().json(), host.sources().json(), host.get("orders").json()];
     assert!(!json!(tools).to_string().contains(&second));
 }
+
+#[test]
+fn each_query_has_a_connection_of_its_own_over_tls_too() {
+    // HTTP/2 takes 250 queries on one connection, and lets number 251 wait without a word.
+    let (files, _authority) = usual();
+    let consul = files.consul(ConsulOptions::new(), "server");
+    let names: Vec<String> = (0..40).map(|n| format!("s{n}")).chain(["orders".to_owned()]).collect();
+    let tls = files.tls("ca", Some("client"), Some(SERVER));
+    let _agent = files.agent(&[https(&consul)], &format!("{tls}services = {}", json!(names)));
+    files.until_fresh(1);
+    let connections = || {
+        let std::net::IpAddr::V4(ip) = consul.http_addr().ip() else { panic!("a loopback address is IPv4") };
+        let local = format!("{:08X}:{:04X}", u32::from(ip).swap_bytes(), 8501);
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+        let established = |line: &&str| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next() == Some(&local) && fields.nth(1) == Some("01")
+        };
+        table.lines().filter(established).count()
+    };
+    eventually(SOON, "a connection for each query", || connections() > names.len());
+}
