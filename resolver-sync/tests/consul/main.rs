@@ -15,5 +15,6 @@ mod pitfalls;
 mod prepared;
 mod quorum;
 mod recorder;
+mod rules;
 mod server;
 mod table;
