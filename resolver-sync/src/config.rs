@@ -16,7 +16,17 @@
 //! name = "consul"
 //! kind = "consul"
 //! address = "127.0.0.1:8500"            # or addresses = [...], to fall back on
-//! # datacenter, token_file, services = [...], wait_s, watch_limit
+//! # services = ["orders"]              # left out: what the views ask for, or every service
+//! # datacenters = ["east", "west"]     # tiers in this order; or datacenter = "east"
+//! # queries = ["orders-anywhere"]      # prepared queries by name or id, executed every query_interval = "5s"
+//! # consistency = "default"            # or "stale" (max_age = "5s"), "consistent", "cached" (max_age, stale_if_error)
+//! # health = "passing"                 # or "passing-or-warning"
+//! # tagged_address = "default"         # or lan, lan_ipv4, lan_ipv6, wan, wan_ipv4, wan_ipv6
+//! # filter, tags, node_meta = { rack = "r1" }, near, namespace, partition
+//! # token_file, or token_env = "CONSUL_HTTP_TOKEN"
+//! # ca_file, cert_file, key_file, server_name   # for https:// addresses
+//! # wait_s = 10                        # 10 to 60
+//! # watch_limit = 90                   # services with a query of their own; the others are watched together
 //!
 //! [[source]]
 //! name = "etcd"

@@ -25,6 +25,16 @@ const READY: Duration = Duration::from_secs(60);
 /// For one ordinary request.
 const REQUEST: Duration = Duration::from_secs(20);
 
+/// The binary that is started, which is its command line tool, too.
+///
+/// # Panics
+///
+/// With what to do, if there is none.
+#[track_caller]
+pub fn consul_program() -> PathBuf {
+    servers::server("consul", "consul", "CONSUL_BIN")
+}
+
 /// How to start [`Consul`].
 #[derive(Clone, Debug, Default)]
 pub struct ConsulOptions {
@@ -88,7 +98,7 @@ impl Consul {
     /// If there is no binary (with what to do) or it does not become ready (with its log).
     #[track_caller]
     pub fn start(options: ConsulOptions) -> Consul {
-        let program = servers::server("consul", "consul", "CONSUL_BIN");
+        let program = consul_program();
         let dir = scratch::on_disk();
         let address = address::loopback(&PORTS);
         let args = arguments(&options, address, &dir);

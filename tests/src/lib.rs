@@ -51,7 +51,7 @@ mod servers;
 mod wait;
 
 pub use certificates::{Authority, Certificate};
-pub use consul::{Consul, ConsulOptions, MASTER_TOKEN};
+pub use consul::{Consul, ConsulOptions, MASTER_TOKEN, consul_program};
 pub use etcd::{Etcd, EtcdOptions};
 pub use follower::{Follower, Place};
 pub use http::{Answer, request};

@@ -4,7 +4,7 @@
 //! begins a new history, the next generation starts, and every query drops what it holds and reads anew. Only when each
 //! has reported in the current generation is the source alive.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use tokio::sync::{Notify, watch};
 
@@ -19,6 +19,8 @@ pub(super) struct Contact<'a> {
     members: Cell<usize>,
     /// How many members have settled in this generation.
     settled: Cell<usize>,
+    /// Why contact is down, as far as logged: a heartbeat finds the same again and again, with each agent in turn.
+    said: RefCell<Vec<Fault>>,
 }
 
 /// A moment in a source's life.
@@ -45,6 +47,7 @@ impl<'a> Contact<'a> {
             doubted: Notify::new(),
             members: Cell::new(0),
             settled: Cell::new(0),
+            said: RefCell::default(),
         }
     }
 
@@ -64,6 +67,7 @@ impl<'a> Contact<'a> {
 
     /// The registry answers and has a leader; `afresh` if everything must be read again.
     pub(super) fn up(&self, afresh: bool) {
+        self.said.take();
         if afresh || !self.moment().up {
             self.next_generation(|moment| moment.up = true);
         }
@@ -72,9 +76,12 @@ impl<'a> Contact<'a> {
 
     /// The registry does not answer, or has no leader.
     pub(super) fn down(&self, fault: Fault) {
-        if self.moment().up || self.moment().generation == 0 {
+        let mut said = self.said.borrow_mut();
+        if !said.contains(&fault) && said.len() < SAID {
             tracing::warn!(reason = fault.reason.name(), "{}", fault.detail);
+            said.push(fault.clone());
         }
+        drop(said);
         self.moment.send_if_modified(|moment| std::mem::replace(&mut moment.up, false));
         self.feed.lost(fault);
     }
@@ -156,6 +163,9 @@ impl Drop for Member<'_> {
         self.contact.alive_if_settled();
     }
 }
+
+/// How many different reasons are logged for one loss of contact.
+const SAID: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,7 @@ impl<'c> Run<'_, 'c> {
         let Shared { config, wanted, .. } = self.shared;
         let places = (config.watch_limit / self.scopes.len()).max(1);
         let mut watched = FuturesUnordered::new();
+        let mut said = 0;
         loop {
             while watched.len() < places {
                 let Some(merged) = wanted.next() else { break };
@@ -95,7 +96,11 @@ impl<'c> Run<'_, 'c> {
             }
             let (together, new) = wanted.no_more_places();
             if !new.is_empty() {
-                self.say_what_to_raise(places, together);
+                // Once, and again when it has grown by half: services may come one by one.
+                if together * 2 > said * 3 {
+                    self.say_what_to_raise(places, together);
+                    said = together;
+                }
                 self.wide.iter().for_each(|wide| wide.add(&new));
             }
             tokio::select! {

@@ -11,16 +11,17 @@
 //! So a change of health arrives one pause and one read later than by a query of its own, and any change one round later
 //! at most: a round has [`PER_SECOND`] reads a second. Another round is made once a minute, whatever the queries say.
 
+mod checks;
+mod queue;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::StatusCode;
 use resolver_core::Reason;
-use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ use super::merged::Merged;
 use super::poll::Poll;
 use super::query::{Scope, scoped, service_request};
 use super::watch::Shared;
+use checks::{Checks, differing};
+use queue::Queue;
 
 /// The watch.
 pub(super) struct Wide<'r, 'c> {
@@ -48,75 +51,6 @@ pub(super) struct Wide<'r, 'c> {
     /// Wakes the queries, which nobody needs before there is a service.
     needed: Notify,
     failures: RefCell<Backoff>,
-}
-
-/// Which services are to be read, and in which order.
-#[derive(Debug, Default)]
-struct Queue {
-    /// The highest index of each, and the epoch that it belongs to.
-    services: HashMap<String, (u64, u64)>,
-    /// Known to have changed; in their order, each once.
-    urgent: VecDeque<String>,
-    is_urgent: HashSet<String>,
-    /// All of them, and how many of them the present round has still to read.
-    round: VecDeque<String>,
-    left: usize,
-    /// A second read of the same service would race the first.
-    reading: HashSet<String>,
-}
-
-impl Queue {
-    fn add(&mut self, name: &str) {
-        if self.services.insert(name.to_owned(), (0, 0)).is_none() {
-            self.round.push_back(name.to_owned());
-        }
-        self.hurry(name);
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.services.remove(name);
-    }
-
-    fn hurry(&mut self, name: &str) {
-        if self.services.contains_key(name) && self.is_urgent.insert(name.to_owned()) {
-            self.urgent.push_back(name.to_owned());
-        }
-    }
-
-    fn everything(&mut self) {
-        self.left = self.round.len();
-    }
-
-    /// The next one to read, and whether it is urgent. What is being read just now waits until that is [`Queue::done`].
-    fn next(&mut self) -> Option<(String, bool)> {
-        let Queue { services, urgent, is_urgent, reading, .. } = self;
-        urgent.retain(|name| services.contains_key(name) || !is_urgent.remove(name));
-        if let Some(at) = urgent.iter().position(|name| !reading.contains(name))
-            && let Some(name) = urgent.remove(at)
-        {
-            is_urgent.remove(&name);
-            reading.insert(name.clone());
-            return Some((name, true));
-        }
-        while self.left > 0 {
-            self.left -= 1;
-            let name = self.round.pop_front()?;
-            if !self.services.contains_key(&name) {
-                continue;
-            }
-            self.round.push_back(name.clone());
-            if self.reading.insert(name.clone()) {
-                return Some((name, false));
-            }
-            // It may have been read before what this round is about.
-            self.hurry(&name);
-        }
-        None
-    }
-
-    fn done(&mut self, name: &str) {
-        self.reading.remove(name);
-    }
 }
 
 impl<'r, 'c> Wide<'r, 'c> {
@@ -369,57 +303,6 @@ fn leaders(configured: Consistency) -> Consistency {
     }
 }
 
-/// What an answer of `/v1/health/state/any` comes to.
-#[derive(Debug, Default)]
-struct Checks {
-    /// A digest of each service's checks.
-    services: BTreeMap<String, u64>,
-    /// A digest of each node's own checks.
-    nodes: BTreeMap<String, u64>,
-    on_node: HashMap<String, BTreeSet<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Check {
-    #[serde(default)]
-    node: String,
-    #[serde(rename = "CheckID", default)]
-    check_id: String,
-    #[serde(default)]
-    service_name: String,
-    /// Moves with each change: so a state that came back is not mistaken for one that never left.
-    #[serde(default)]
-    modify_index: u64,
-}
-
-impl Checks {
-    fn parse(body: &[u8], digests: &RandomState) -> Result<Self, String> {
-        let all: Option<Vec<Check>> =
-            serde_json::from_slice(body).map_err(|wrong| format!("not a list of checks: {wrong}"))?;
-        let mut checks = Checks::default();
-        for check in all.unwrap_or_default() {
-            // In whatever order they come: the sum is the same.
-            let digest = digests.hash_one((&check.node, &check.check_id, check.modify_index));
-            let sum = if check.service_name.is_empty() {
-                checks.nodes.entry(check.node).or_default()
-            } else {
-                checks.on_node.entry(check.node).or_default().insert(check.service_name.clone());
-                checks.services.entry(check.service_name).or_default()
-            };
-            *sum = sum.wrapping_add(digest);
-        }
-        Ok(checks)
-    }
-}
-
-/// The keys whose values are not the same in both.
-fn differing<'m>(now: &'m BTreeMap<String, u64>, last: &'m BTreeMap<String, u64>) -> Vec<&'m String> {
-    let changed = now.iter().filter(|(key, value)| last.get(*key) != Some(value));
-    let gone = last.iter().filter(|(key, _)| !now.contains_key(*key));
-    changed.chain(gone).map(|(key, _)| key).collect()
-}
-
 /// How many services are read at a time.
 const READS: u32 = 4;
 /// How many of a round are read in a second.
@@ -433,80 +316,3 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: f64 = 10e6;
 /// The shortest pause between two wide queries.
 const SHORTEST: Duration = Duration::from_millis(20);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(node: &str, id: &str, service: &str, index: u64) -> String {
-        format!(
-            r#"{{"Node":"{node}","CheckID":"{id}","ServiceName":"{service}","Status":"passing","ModifyIndex":{index}}}"#
-        )
-    }
-
-    fn checks(all: &[String], digests: &RandomState) -> Checks {
-        Checks::parse(format!("[{}]", all.join(",")).as_bytes(), digests).expect("a list")
-    }
-
-    #[test]
-    fn what_changed_came_or_went_differs_and_order_does_not_matter() {
-        let digests = RandomState::new();
-        let (a, b, serf) =
-            (check("n1", "a", "web", 5), check("n2", "b", "db", 6), check("n1", "serf", "", 1));
-        let before = checks(&[a.clone(), b.clone(), serf.clone()], &digests);
-        let same = checks(&[serf.clone(), b.clone(), a.clone()], &digests);
-        assert!(differing(&same.services, &before.services).is_empty());
-        let after = checks(
-            &[check("n1", "a", "web", 9), check("n3", "c", "new", 7), check("n1", "serf", "", 8)],
-            &digests,
-        );
-        assert_eq!(differing(&after.services, &before.services), ["new", "web", "db"]);
-        assert_eq!(differing(&after.nodes, &before.nodes), ["n1"]);
-        assert!(before.on_node["n1"].contains("web"));
-        assert!(Checks::parse(b"null", &digests).expect("no list").services.is_empty());
-        assert!(Checks::parse(b"{", &digests).is_err());
-    }
-
-    #[test]
-    fn urgent_ones_go_first_and_a_round_reads_each_once() {
-        let mut queue = Queue::default();
-        ["a", "b", "c"].iter().for_each(|name| queue.add(name));
-        assert_eq!(read(&mut queue), ["a", "b", "c"]);
-        queue.everything();
-        queue.hurry("c");
-        queue.hurry("c");
-        queue.hurry("of another");
-        assert_eq!(queue.next(), Some(("c".into(), true)));
-        queue.done("c");
-        assert_eq!(queue.next(), Some(("a".into(), false)));
-        // Something was registered meanwhile: the round begins anew where it is.
-        queue.everything();
-        queue.remove("a");
-        assert_eq!(read(&mut queue), ["b", "c"]);
-    }
-
-    #[test]
-    fn what_is_being_read_is_read_again_when_that_is_done() {
-        let mut queue = Queue::default();
-        ["a", "b"].iter().for_each(|name| queue.add(name));
-        assert_eq!(queue.next(), Some(("a".into(), true)));
-        queue.hurry("a");
-        assert_eq!(read(&mut queue), ["b"]);
-        queue.everything();
-        assert_eq!(read(&mut queue), ["b"], "never two reads of one service");
-        queue.done("a");
-        assert_eq!(queue.next(), Some(("a".into(), true)));
-        queue.done("a");
-        assert_eq!(queue.next(), None);
-    }
-
-    /// All that is due, each read at once.
-    fn read(queue: &mut Queue) -> Vec<String> {
-        let mut all = Vec::new();
-        while let Some((name, _)) = queue.next() {
-            queue.done(&name);
-            all.push(name);
-        }
-        all
-    }
-}

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub struct Fake {
     pub address: String,
     requests: Arc<Mutex<Vec<Asked>>>,
+    leader: Arc<Mutex<&'static str>>,
 }
 
 /// A request as it came.
@@ -70,18 +71,24 @@ impl Asked {
 }
 
 impl Fake {
-    /// `script` is asked for each request but the heartbeat, whose leader never changes.
+    /// `script` is asked for each request but the heartbeat, whose leader changes as it is told.
     pub async fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (log, script) = (requests.clone(), Arc::new(script));
+        let leader = Arc::new(Mutex::new("10.0.0.1:8300"));
+        let (log, script, rules) = (requests.clone(), Arc::new(script), leader.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, log.clone(), script.clone()));
+                tokio::spawn(converse(stream, log.clone(), script.clone(), rules.clone()));
             }
         });
-        Fake { address, requests }
+        Fake { address, requests, leader }
+    }
+
+    /// Another one rules, without a moment in which nobody did.
+    pub fn set_leader(&self, leader: &'static str) {
+        *self.leader.lock().expect("a leader") = leader;
     }
 
     /// Every request so far that the script has answered.
@@ -94,6 +101,7 @@ async fn converse(
     mut stream: TcpStream,
     log: Arc<Mutex<Vec<Asked>>>,
     script: Arc<impl Fn(&Asked) -> Reply>,
+    leader: Arc<Mutex<&'static str>>,
 ) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     loop {
@@ -112,7 +120,7 @@ async fn converse(
         let query = query.split('&').filter(|text| !text.is_empty()).map(pair).collect();
         let asked = Asked { path: path.to_owned(), query, head };
         let reply = if asked.path == "/v1/status/leader" {
-            Reply::ok(1, r#""10.0.0.1:8300""#)
+            Reply::ok(1, format!("{:?}", leader.lock().expect("a leader")))
         } else {
             log.lock().expect("a log").push(asked.clone());
             script(&asked)

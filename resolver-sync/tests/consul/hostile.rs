@@ -212,3 +212,22 @@ async fn a_stale_answer_beyond_its_bound_is_asked_of_the_leader() {
     let stale: Vec<_> = fake.asked().iter().map(|asked| (asked.has("stale"), asked.index())).collect();
     assert_eq!(stale[..2], [(true, None), (false, None)]);
 }
+
+#[tokio::test]
+async fn under_another_leader_everything_is_read_again_though_nobody_was_missed() {
+    // A query that is parked on a leader that froze hangs for as long as it may.
+    static RULES: AtomicU64 = AtomicU64::new(1);
+    let fake = Fake::start(|asked| match asked.index() {
+        None => Reply::ok(7, instances(&[RULES.load(Ordering::SeqCst) as u16])),
+        Some(_) => Reply::parked(),
+    })
+    .await;
+    watching(&source(of(&fake)), &[], async |table| {
+        table.until_alive(2).await;
+        RULES.store(2, Ordering::SeqCst);
+        fake.set_leader("10.0.0.2:8300");
+        table.until("what the next one says", 4, |t| t.has("web", &["w2"])).await;
+        table.until_alive(4).await;
+    })
+    .await;
+}

@@ -1,11 +1,14 @@
 //! More services than an agent has connections: what is over the limit is watched together.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use resolver_sync::consul::{ConsulConfig, Services};
 use resolver_sync::source::Source;
 use serde_json::json;
 
+use crate::fake::{Fake, Reply};
 use crate::server::Server;
 use crate::table::{Table, config, source, watching};
 
@@ -174,4 +177,64 @@ async fn an_agent_without_a_connection_to_spare_meets_no_storm() {
         assert!(rate < 90.0, "{rate} connections a second are a storm");
     })
     .await;
+}
+
+/// A service at this port, registered by the script alone.
+fn one(port: u16) -> String {
+    format!(
+        r#"[{{"Node":{{"Node":"n"}},"Service":{{"ID":"w{port}","Address":"10.0.0.1","Port":{port}}},"Checks":[]}}]"#
+    )
+}
+
+/// Two services, and a place for one query.
+fn pair(fake: &Fake) -> ConsulConfig {
+    ConsulConfig { watch_limit: 1, ..config(fake.address.clone(), &["a", "b"]) }
+}
+
+#[tokio::test]
+async fn a_read_that_goes_back_in_time_begins_a_new_history() {
+    // The real servers' queries see it first; so a scripted one, whose queries never do.
+    let reads = AtomicUsize::new(0);
+    let fake = Fake::start(move |asked| match (asked.path.as_str(), asked.index()) {
+        ("/v1/health/state/any", None) => Reply::ok(5, "[]"),
+        ("/v1/health/state/any", Some(5)) => {
+            Reply::ok(6, r#"[{"Node":"n","CheckID":"c","ServiceName":"b","ModifyIndex":6}]"#)
+                .after(Duration::from_millis(300))
+        }
+        ("/v1/health/service/b", _) => match reads.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::ok(50, one(1)),
+            _ => Reply::ok(40, one(2)),
+        },
+        (_, None) => Reply::ok(5, "[]"),
+        _ => Reply::parked(),
+    })
+    .await;
+    watching(&source(pair(&fake)), &[], async |table| {
+        table.until("the older state", 3, |t| ports(t, "b") == [2]).await;
+        assert_eq!(table.epochs.len(), 1, "it is announced: {table:?}");
+        assert_eq!(table.sets["b"].revision, 40);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_the_wide_query_every_service_is_read_again_and_again_and_no_faster_than_it_may() {
+    // A token without rights on nodes is refused nothing; an agent that is overrun is.
+    let port = Arc::new(AtomicUsize::new(1));
+    let now = Arc::clone(&port);
+    let fake = Fake::start(move |asked| match (asked.path.as_str(), asked.index()) {
+        ("/v1/health/state/any", _) => Reply::error("500 Internal Server Error", "", "rpc error: too large"),
+        ("/v1/health/service/b", _) => Reply::ok(5, one(now.load(Ordering::SeqCst) as u16)),
+        (_, None) => Reply::ok(5, "[]"),
+        _ => Reply::parked(),
+    })
+    .await;
+    watching(&source(pair(&fake)), &[], async |table| {
+        table.until_alive(3).await;
+        assert_eq!(ports(table, "b"), [1]);
+        port.store(2, Ordering::SeqCst);
+        table.until("the change", 8, |t| ports(t, "b") == [2]).await;
+    })
+    .await;
+    assert!(fake.asked().len() < 60, "{} requests", fake.asked().len());
 }

@@ -1,6 +1,7 @@
 //! Each option of a query is sent, and the real server does with it what it says. What the real one does not have (an
 //! Enterprise option, a cache that lost its servers, a follower that lags) is shown by a scripted one.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use resolver_core::Reason;
@@ -150,22 +151,27 @@ async fn a_cache_that_lost_its_servers_is_not_believed_beyond_its_bound() {
 
 #[tokio::test]
 async fn a_stale_answer_that_goes_back_is_asked_of_the_leader_and_no_new_history() {
-    // A follower that lags behind what was seen already: at 9, after 20.
-    let fake = Fake::start(|asked| match (asked.has("stale"), asked.index()) {
-        (true, None) => Reply::ok(20, ONE),
-        (true, Some(20)) => Reply::ok(9, "[]").after(Duration::from_millis(50)),
-        (false, None) => Reply::ok(21, ONE),
-        _ => Reply::parked(),
-    })
-    .await;
-    let consistency = Consistency::Stale { max_age: Duration::from_secs(5) };
-    let stale = ConsulConfig { consistency, ..config(fake.address.clone(), &["web"]) };
-    watching(&source(stale), &[], async |table| {
-        table
-            .until("the leader's word", 3, |t| t.sets.get("web").is_some_and(|set| set.revision == 21))
-            .await;
-        assert!(table.epochs.is_empty() && table.has("web", &["w1"]), "{table:?}");
-        assert!(table.doubts.values().all(|fault| fault.reason != Reason::Regressed));
-    })
-    .await;
+    // A follower that lags behind what was seen already, at 9 after 20: in a query that was parked, and in a read after
+    // an error.
+    for parked in [true, false] {
+        let reads = AtomicUsize::new(0);
+        let fake = Fake::start(move |asked| match (asked.has("stale"), asked.index()) {
+            (true, None) if reads.fetch_add(1, Ordering::SeqCst) == 0 => Reply::ok(20, ONE),
+            (true, None) => Reply::ok(9, "[]"),
+            (true, Some(20)) if parked => Reply::ok(9, "[]").after(Duration::from_millis(50)),
+            (true, Some(20)) => Reply::error("500 Internal Server Error", "", "rpc error: EOF"),
+            (false, None) => Reply::ok(21, ONE),
+            _ => Reply::parked(),
+        })
+        .await;
+        let consistency = Consistency::Stale { max_age: Duration::from_secs(5) };
+        let stale = ConsulConfig { consistency, ..config(fake.address.clone(), &["web"]) };
+        watching(&source(stale), &[], async |table| {
+            let at = |t: &Table| t.sets.get("web").map(|set| set.revision);
+            table.until("the leader's word", 3, |t| at(t) == Some(21)).await;
+            assert!(table.epochs.is_empty() && table.has("web", &["w1"]), "{table:?}");
+            assert!(table.doubts.values().all(|fault| fault.reason != Reason::Regressed));
+        })
+        .await;
+    }
 }

@@ -51,6 +51,25 @@ impl Server {
         Self::start_with(config).await
     }
 
+    /// Three servers of one cluster.
+    pub async fn cluster() -> [Server; 3] {
+        let ips: Vec<_> = (0..3).map(|_| own_address()).collect();
+        let config =
+            json!({"server": true, "bootstrap_expect": 3, "retry_join": ips, "retry_interval": "200ms"});
+        let mut servers = ips.iter().map(|ip| Self::spawn_at(*ip, config.clone(), None));
+        let servers = [(); 3].map(|()| servers.next().expect("three"));
+        for server in &servers {
+            server.ready().await;
+        }
+        servers
+    }
+
+    /// The address of the leader, as this one knows it.
+    pub async fn leader(&self) -> Option<Ipv4Addr> {
+        let answer = self.try_ask(Method::GET, "status/leader", "").await.ok()?.text().await.ok()?;
+        answer.trim_matches('"').split(':').next()?.parse().ok()
+    }
+
     /// Until each knows a way to the other's datacentre.
     pub async fn join_wan(&self, other: &Server) {
         self.put(&format!("agent/join/{}?wan=1", other.ip), Value::Null).await;
@@ -80,13 +99,20 @@ impl Server {
 
     /// An agent that is no server, as on every host of a cluster.
     pub async fn join(server: &Server) -> Server {
-        let config = json!({"retry_join": [server.ip], "retry_interval": "200ms", "acl": {
-            "enabled": true, "default_policy": "deny", "tokens": {"agent": ROOT}}});
-        Self::launch(config, Some(ROOT)).await
+        let mut config = json!({"retry_join": [server.ip], "retry_interval": "200ms"});
+        if server.token.is_some() {
+            config["acl"] = json!({"enabled": true, "default_policy": "deny", "tokens": {"agent": ROOT}});
+        }
+        Self::launch(config, server.token).await
     }
 
     async fn launch(config: Value, token: Option<&'static str>) -> Server {
-        let ip = own_address();
+        let server = Self::spawn_at(own_address(), config, token);
+        server.ready().await;
+        server
+    }
+
+    fn spawn_at(ip: Ipv4Addr, config: Value, token: Option<&'static str>) -> Server {
         let dir = tempfile::tempdir().expect("a directory");
         let mut all = json!({
             "node_name": format!("node-{ip}").replace('.', "-"), "bind_addr": ip, "client_addr": ip.to_string(),
@@ -102,9 +128,7 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = http.build().expect("a client");
         let child = spawn(&config, &dir);
-        let server = Server { child, config, dir, ip, http, token };
-        server.ready().await;
-        server
+        Server { child, config, dir, ip, http, token }
     }
 
     /// What a source is given as its address.
@@ -128,6 +152,16 @@ impl Server {
         self.child = spawn(&self.config, &self.dir);
     }
 
+    /// Loses all that it had stored; it must have been killed.
+    pub fn wipe(&self) {
+        std::fs::remove_dir_all(self.dir.path().join("data")).expect("what it stored");
+    }
+
+    /// Until a server has a leader and this agent is in its catalogue.
+    pub async fn is_ready(&self) {
+        self.ready().await;
+    }
+
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
@@ -147,6 +181,13 @@ impl Server {
         let status = response.status();
         assert!(status.is_success(), "{path}: {status} {}", response.text().await.unwrap_or_default());
         response
+    }
+
+    /// A request that may well fail; nothing comes of it then.
+    pub async fn tries(&self, method: Method, path: &str, body: String) -> Option<String> {
+        let answer = tokio::time::timeout(Duration::from_secs(2), self.try_ask(method, path, body)).await;
+        let answer = answer.ok()?.ok()?.error_for_status().ok()?;
+        answer.text().await.ok()
     }
 
     async fn try_ask(
