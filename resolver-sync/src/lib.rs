@@ -9,6 +9,7 @@ pub mod agent;
 pub mod catalog;
 pub mod config;
 pub mod consul;
+pub mod dns;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod file;
