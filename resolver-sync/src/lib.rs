@@ -15,6 +15,7 @@ pub mod etcd;
 pub mod file;
 pub mod guard;
 pub mod memory;
+pub mod overlay;
 pub mod pace;
 pub mod pin;
 pub mod policy;

@@ -1,6 +1,7 @@
 //! The path from a source to the table, with the embedded registry and a source that says what it is told to: what a
 //! real registry cannot be made to do (lie in one answer and not in the next) is done here.
 
+mod overlay;
 mod reports;
 mod stage;
 
