@@ -18,7 +18,9 @@ fn with_dns(more: Value) -> Consul {
 
 fn dns(consul: &Consul, more: &str) -> String {
     let ip = consul.http_addr().ip();
-    format!("[[source]]\nname = \"dns\"\nkind = \"dns\"\nservers = [\"{ip}:8600\"]\n{more}\n")
+    format!(
+        "[sync]\nstale_after_ms = 2000\n[[source]]\nname = \"dns\"\nkind = \"dns\"\nservers = [\"{ip}:8600\"]\n{more}\n"
+    )
 }
 
 fn places(got: &Ran) -> BTreeSet<String> {
