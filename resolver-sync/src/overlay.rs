@@ -106,6 +106,11 @@ impl OverlaySource {
         }
     }
 
+    /// A service that has been empty for long; whoever names it again begins anew.
+    pub(crate) fn forget(&self, service: &str) {
+        self.lock().services.remove(service);
+    }
+
     /// What there is to be said of a service, where its members stand like this.
     pub(crate) fn say(&self, name: &str, words: &[Word]) -> Said {
         let mut state = self.lock();

@@ -333,6 +333,7 @@ impl<'t> Publisher<'t> {
             // A name that a view fixes stays for ever; a discovered one goes when it has been empty for long.
             if self.views.is_empty() {
                 for service in self.sources[index].forget(now, self.patience.forget_after) {
+                    self.overlays.forget(index, &service);
                     if self.shelf.owner(&service) == Some(index as u8) {
                         tracing::info!(name = service, "empty for long; it leaves the table");
                         self.shelf.remove(&service);

@@ -69,6 +69,13 @@ impl Overlays {
         }
     }
 
+    /// An overlay's service has been empty for too long.
+    pub(super) fn forget(&self, index: usize, service: &str) {
+        for overlaid in self.each.iter().filter(|overlaid| overlaid.at == index) {
+            overlaid.overlay().forget(service);
+        }
+    }
+
     /// What the overlays of a member have to say, now that these services of it stand in another way.
     pub(super) fn reports(
         &mut self,
