@@ -1,5 +1,6 @@
 //! What the tools read from a segment, in the words that they print.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use resolver_core::shm::Owner;
@@ -46,6 +47,9 @@ pub(crate) struct Entry {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) reserve: bool,
     pub(crate) tags: Vec<String>,
+    /// Who said so, where several sources are laid over each other; left out where they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
 }
 
 /// A service's handle, its standing, and whether the publisher beats.
@@ -198,6 +202,7 @@ fn entries(records: &[Endpoint], active: usize, labels: Vec<Label>) -> Vec<Entry
             weight: record.weight(),
             tier: record.tier(),
             reserve: place >= active,
+            source: label.as_ref().and_then(|label| label.source.clone()),
             tags: label.map(|label| label.tags).unwrap_or_default(),
         }
     };
@@ -205,6 +210,16 @@ fn entries(records: &[Endpoint], active: usize, labels: Vec<Label>) -> Vec<Entry
 }
 
 impl Service {
+    /// The source, with those that its endpoints are from where it lays several over each other.
+    fn sources(&self) -> String {
+        let said: BTreeSet<&str> =
+            self.endpoints.iter().filter_map(|entry| entry.source.as_deref()).collect();
+        match said.is_empty() {
+            true => self.source.clone(),
+            false => format!("{} ({})", self.source, said.into_iter().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
         let endpoint = self.endpoint.as_ref().map_or("-".into(), Entry::place);
@@ -219,7 +234,7 @@ impl Service {
             self.service,
             self.state,
             self.endpoints.iter().filter(|endpoint| !endpoint.reserve).count(),
-            self.source,
+            self.sources(),
             self.generation
         ))
     }
@@ -237,9 +252,10 @@ impl Entry {
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
         let reserve = if self.reserve { "  reserve" } else { "" };
+        let source = self.source.as_ref().map_or(String::new(), |source| format!("  from {source}"));
         let tags = if self.tags.is_empty() { String::new() } else { format!("  [{}]", self.tags.join(", ")) };
         output::printable(&format!(
-            "  {}  {}  weight {}  tier {}{reserve}{tags}",
+            "  {}  {}  weight {}  tier {}{reserve}{tags}{source}",
             self.place(),
             self.id,
             self.weight,

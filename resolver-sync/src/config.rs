@@ -32,12 +32,25 @@
 //! name = "etcd"
 //! kind = "etcd"
 //! endpoints = ["http://127.0.0.1:2379"]
-//! # prefix = "/services/", user, password_file
+//! # namespace, prefix = "/services/", codec = "auto", user, password_file, ca_file, cert_file, key_file, server_name,
+//! # relist_s = 60
 //!
 //! [[source]]
 //! name = "static"
 //! kind = "file"
 //! path = "/etc/resolver/services.toml"
+//!
+//! [[source]]
+//! name = "dns"
+//! kind = "dns"
+//! servers = ["127.0.0.1:8600"]          # left out: the system's; transport = "tcp" or "udp", max_ttl_s = 60
+//! names = { oms = "oms.service.consul", db = "db.example.com:5432" }  # SRV records; addresses with a port
+//!
+//! [[source]]
+//! name = "all"
+//! kind = "overlay"                      # several sources as one; those named first win
+//! sources = ["static", "consul", "dns"]
+//! rule = "merge"                        # all instances; or "first", those of the first source that has any
 //!
 //! [[view]]                              # with no view, every service is published under its own name
 //! name = "oms"
@@ -229,6 +242,9 @@ impl Config {
                 ));
             }
         }
+        for source in &self.sources {
+            source.check(&self.sources)?;
+        }
         let zones = match self.host.zones() {
             Ok(zones) => zones,
             Err(error) => return invalid(format!("host: {error}")),
@@ -298,15 +314,24 @@ impl Config {
     pub fn sources(&self) -> Result<Vec<Box<dyn Source + Send>>, ConfigError> {
         let build = |source: &SourceConfig| {
             // Whoever may panic must know of the unhealthy, too.
-            let of_source = |view: &View| view.source == source.name && view.policies.panic_threshold > 0;
+            let of_source =
+                |view: &View| self.is_asked(&source.name, view) && view.policies.panic_threshold > 0;
             source.build(&self.services_of(&source.name), self.views().iter().any(of_source))
         };
         self.sources.iter().map(build).collect()
     }
 
+    /// Whether a view is of this source, by itself or by an overlay.
+    fn is_asked(&self, source: &str, view: &View) -> bool {
+        let overlay = || self.sources.iter().find(|overlay| overlay.name == view.source);
+        view.source == source
+            || overlay().is_some_and(|overlay| overlay.members().iter().any(|member| member == source))
+    }
+
     /// The services that the views ask a source for.
     fn services_of(&self, source: &str) -> Vec<String> {
-        let services = self.views().into_iter().filter(|view| view.source == source).map(|view| view.service);
+        let services =
+            self.views().into_iter().filter(|view| self.is_asked(source, view)).map(|view| view.service);
         services.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
@@ -332,7 +357,7 @@ mod tests {
             .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
             .collect();
         let config = parse(&example).expect("the example");
-        assert_eq!(config.sources.len(), 3);
+        assert_eq!(config.sources.len(), 5);
         assert_eq!(config.views()[0].service, "order-management");
         assert_eq!(config.services_of("consul"), ["order-management"]);
     }
@@ -349,6 +374,31 @@ mod tests {
     fn settings_of_another_kind_are_refused() {
         let error = parse(&format!("{FILE}prefix = \"/a/\"\n")).expect_err("refused");
         assert!(error.contains("source f") && error.contains("prefix"), "{error}");
+    }
+
+    #[test]
+    fn overlays_are_of_other_sources() {
+        let dns = "[[source]]\nname = \"d\"\nkind = \"dns\"\nnames = { oms = \"oms.example\" }\n";
+        let overlay = |sources: &str| {
+            format!("{FILE}{dns}[[source]]\nname = \"o\"\nkind = \"overlay\"\nsources = {sources}\n")
+        };
+        let view = "[[view]]\nname = \"v\"\nservice = \"oms\"\nsource = \"o\"\n";
+        let config = parse(&(overlay("[\"f\", \"d\"]") + view)).expect("good");
+        assert_eq!(config.services_of("d"), ["oms"]);
+        assert_eq!(config.services_of("f"), ["oms"]);
+        for (sources, words) in [
+            ("[\"f\"]", "two sources"),
+            ("[\"f\", \"g\"]", "\"g\" over others, which there is not"),
+            ("[\"f\", \"o\"]", "an overlay itself"),
+            ("[\"f\", \"f\"]", "twice"),
+            ("[\"f\", \"d\"]\nrule = \"last\"", "first"),
+        ] {
+            let error = parse(&overlay(sources)).expect_err(sources);
+            assert!(error.contains(words), "{error}");
+        }
+        let error =
+            parse(&format!("{dns}[[view]]\nname = \"v\"\nsource = \"d\"\n")).expect_err("no such name");
+        assert!(error.contains("not among the services"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod catalog;
 pub mod config;
 pub mod consul;
+pub mod dns;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod file;
@@ -16,6 +17,7 @@ pub mod guard;
 pub mod health;
 pub mod memory;
 pub mod metrics;
+pub mod overlay;
 pub mod pace;
 pub mod pin;
 pub mod policy;

@@ -4,6 +4,7 @@
 //! own), a tick, or the word to stop.
 
 mod course;
+mod overlays;
 mod shelf;
 mod staged;
 mod watched;
@@ -29,6 +30,7 @@ use crate::report::Inflow;
 use crate::source::{Fault, LocalFuture, Report, Source};
 use crate::view::View;
 
+use overlays::Overlays;
 use shelf::{Publication, Shelf};
 use watched::Watched;
 
@@ -71,6 +73,7 @@ pub enum Ended {
 pub struct Publisher<'t> {
     shelf: Shelf<'t>,
     sources: Vec<Watched>,
+    overlays: Overlays,
     /// Empty: every service of every source is published under its own name.
     views: Vec<View>,
     patience: Patience,
@@ -109,11 +112,14 @@ impl<'t> Publisher<'t> {
         zones: Zones,
     ) -> Self {
         let mut sources: Vec<Watched> = sources.into_iter().map(Watched::new).collect();
+        let overlays = Overlays::new(&sources);
         let mut shelf = Shelf::new(writer, catalog, zones);
         for view in &views {
             if let Some(source) = sources.iter().position(|source| source.name() == view.source) {
                 shelf.reserve(view, source as u8);
-                sources[source].expect(&view.service, &view.tags);
+                for asked in overlays.with_members(source) {
+                    sources[asked].expect(&view.service, &view.tags);
+                }
             }
         }
         for name in shelf.names() {
@@ -124,7 +130,8 @@ impl<'t> Publisher<'t> {
                 Some(view) => Some(view.source.as_str()),
                 None => views.is_empty().then_some(left.source.as_str()),
             };
-            match sources.iter().position(|source| wanted == Some(source.name())) {
+            let owner = sources.iter().position(|source| wanted == Some(source.name()));
+            match owner.filter(|owner| viewed.is_some() || !overlays.has_member(*owner)) {
                 None => {
                     tracing::info!(
                         name,
@@ -147,6 +154,7 @@ impl<'t> Publisher<'t> {
         let mut publisher = Publisher {
             shelf,
             sources,
+            overlays,
             views,
             patience,
             confirming: FuturesUnordered::new(),
@@ -156,6 +164,7 @@ impl<'t> Publisher<'t> {
             metrics: Metrics::default(),
         };
         publisher.restore();
+        publisher.overlays.inherit(&publisher.sources);
         publisher
     }
 
@@ -180,6 +189,9 @@ impl<'t> Publisher<'t> {
             let Some(index) = self.sources.iter().position(|source| source.name() == view.source) else {
                 continue;
             };
+            if self.views.is_empty() && self.overlays.has_member(index) {
+                continue;
+            }
             let endpoints = self.shelf.restore(&view, &set, index as u8);
             self.sources[index].inherit(&view.service, &view.tags, endpoints);
         }
@@ -322,6 +334,9 @@ impl<'t> Publisher<'t> {
 
     fn tick(&mut self) {
         let now = Instant::now();
+        for (overlay, report) in self.overlays.pulses(&self.sources) {
+            self.absorb(overlay, report);
+        }
         for index in 0..self.sources.len() {
             for service in self.sources[index].due_for_confirmation(now) {
                 self.confirm(index, service);
@@ -330,6 +345,7 @@ impl<'t> Publisher<'t> {
             // A name that a view fixes stays for ever; a discovered one goes when it has been empty for long.
             if self.views.is_empty() {
                 for service in self.sources[index].forget(now, self.patience.forget_after) {
+                    self.overlays.forget(index, &service);
                     if self.shelf.owner(&service) == Some(index as u8) {
                         tracing::info!(name = service, "empty for long; it leaves the table");
                         self.shelf.remove(&service);
@@ -346,6 +362,10 @@ impl<'t> Publisher<'t> {
     /// Publishes sets of one source, all as of one moment.
     fn publish(&mut self, index: usize, sets: Vec<(String, ServiceSet)>) {
         let now = Instant::now();
+        self.overlays.learn(index, &sets);
+        if self.views.is_empty() && self.overlays.has_member(index) {
+            return;
+        }
         let source = &self.sources[index];
         let mut publications = Vec::new();
         for (service, set) in sets {
@@ -365,6 +385,9 @@ impl<'t> Publisher<'t> {
     fn restate(&mut self, index: usize, now: Instant) {
         let stale_after = self.patience.stale_after;
         let Some(services) = self.sources[index].restated(now, stale_after) else { return };
+        for (overlay, report) in self.overlays.reports(&self.sources, index, &services) {
+            self.absorb(overlay, report);
+        }
         let source = &self.sources[index];
         let mut standings = Vec::new();
         for service in services {

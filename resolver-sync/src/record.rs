@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// An instance of a service that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Instance {
     pub tags: Vec<String>,
     /// For people and tools; never read on the hot path.
     pub meta: BTreeMap<String, String>,
+    /// Who said so, where several sources are laid over each other; else it is the source that the set is of.
+    pub source: Option<Arc<str>>,
 }
 
 /// An instance in a registry's own words, before any check.
@@ -159,6 +162,7 @@ impl Candidate {
             zone: self.zone,
             tags,
             meta: self.meta,
+            source: None,
         })
     }
 }

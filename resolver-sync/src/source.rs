@@ -13,6 +13,7 @@ use std::time::Instant;
 use resolver_core::Reason;
 use tokio::sync::Notify;
 
+use crate::overlay::OverlaySource;
 use crate::record::ServiceSet;
 
 /// A boxed future of the sync thread.
@@ -42,6 +43,11 @@ pub trait Source {
     ///
     /// A [`Fault`] where the second read failed or cannot be believed; the last good set stands, with its reason.
     fn confirm<'a>(&'a self, service: &'a str) -> LocalFuture<'a, Result<ServiceSet, Fault>>;
+
+    /// The overlay, if this is one: the publisher feeds it with what its members are believed to say.
+    fn overlay(&self) -> Option<&OverlaySource> {
+        None
+    }
 }
 
 /// Why a source, or one service of it, cannot be believed now.

@@ -47,6 +47,9 @@ pub struct Label {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Who said so, where several sources are laid over each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 impl View {
@@ -73,7 +76,11 @@ pub fn endpoint(instance: &Instance) -> Endpoint {
 
 /// The set's text: a JSON array of [`Label`]s.
 pub fn text<'i>(instances: impl IntoIterator<Item = &'i Instance>) -> Vec<u8> {
-    let label = |instance: &Instance| Label { id: instance.id.clone(), tags: instance.tags.clone() };
+    let label = |instance: &Instance| Label {
+        id: instance.id.clone(),
+        tags: instance.tags.clone(),
+        source: instance.source.as_deref().map(str::to_owned),
+    };
     let labels: Vec<Label> = instances.into_iter().map(label).collect();
     serde_json::to_vec(&labels).unwrap_or_default()
 }

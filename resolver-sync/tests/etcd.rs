@@ -9,6 +9,8 @@ mod conventions;
 mod gaps;
 #[path = "etcd/harness.rs"]
 mod harness;
+#[path = "etcd/rules.rs"]
+mod rules;
 #[path = "etcd/secure.rs"]
 mod secure;
 

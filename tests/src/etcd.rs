@@ -2,21 +2,23 @@
 
 use std::net::Ipv4Addr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::address;
+use crate::certificates::{Authority, Certificate};
 use crate::http::request;
 use crate::process::{Process, output_within};
 use crate::scratch;
 use crate::servers;
 use crate::wait::try_until;
 
-/// Clients, peers.
-const PORTS: [u16; 2] = [2379, 2380];
+/// Clients, peers, health.
+const PORTS: [u16; 3] = [2379, 2380, 2381];
 /// The first election takes up to 1 s, longer on a machine that is busy building.
 const READY: Duration = Duration::from_secs(60);
 /// For one call of etcdctl.
@@ -26,12 +28,20 @@ const CALL: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, Default)]
 pub struct EtcdOptions {
     args: Vec<String>,
+    tls: bool,
 }
 
 impl EtcdOptions {
     /// etcd's own defaults, writes to disk included.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Clients come by TLS and show a certificate; [`Etcd::certificates`] has what they need.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
     }
 
     /// A further argument of etcd, like `--quota-backend-bytes=16777216`.
@@ -48,6 +58,7 @@ pub struct Etcd {
     process: Process,
     address: Ipv4Addr,
     etcdctl: PathBuf,
+    tls: bool,
     // Dropped after the process that uses it: fields drop in their order.
     dir: TempDir,
 }
@@ -72,7 +83,8 @@ impl Etcd {
         let etcdctl = servers::server("etcdctl", "etcd", "ETCDCTL_BIN");
         let dir = scratch::on_disk();
         let address = address::loopback(&PORTS);
-        let [client, peer] = PORTS.map(|port| format!("http://{address}:{port}"));
+        let [client, peer, metrics] = PORTS.map(|port| format!("http://{address}:{port}"));
+        let client = if options.tls { client.replace("http:", "https:") } else { client };
         let mut args = vec![
             "--name=member-1".to_owned(),
             format!("--data-dir={}", dir.path().join("data").display()),
@@ -81,11 +93,20 @@ impl Etcd {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=member-1={peer}"),
+            format!("--listen-metrics-urls={metrics}"),
         ];
+        if options.tls {
+            let file = |name: &str| dir.path().join(name).display().to_string();
+            write_certificates(dir.path(), &address.to_string());
+            args.push(format!("--cert-file={}", file("server.pem")));
+            args.push(format!("--key-file={}", file("server.key")));
+            args.push(format!("--trusted-ca-file={}", file("ca.pem")));
+            args.push("--client-cert-auth".to_owned());
+        }
         args.extend(options.args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let process = Process::start("etcd", &program, &args, dir.path());
-        let etcd = Etcd { process, address, etcdctl, dir };
+        let etcd = Etcd { process, address, etcdctl, tls: options.tls, dir };
         etcd.wait_until_ready();
         etcd
     }
@@ -109,9 +130,15 @@ impl Etcd {
         self.restart();
     }
 
-    /// Where clients connect: `http://127.X.Y.Z:2379`.
+    /// Where clients connect: `http://127.X.Y.Z:2379`, or `https:` with TLS.
     pub fn url(&self) -> String {
-        format!("http://{}:{}", self.address, PORTS[0])
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.address, PORTS[0])
+    }
+
+    /// Where `ca.pem`, `client.pem` and `client.key` are, with TLS.
+    pub fn certificates(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Runs the real etcdctl on it and returns what it printed.
@@ -195,13 +222,19 @@ impl Etcd {
 
     fn etcdctl_args(&self, args: &[&str]) -> Vec<String> {
         let mut all = vec![format!("--endpoints={}", self.url()), "--command-timeout=10s".to_owned()];
+        if self.tls {
+            let file = |name: &str| self.dir.path().join(name).display().to_string();
+            all.push(format!("--cacert={}", file("ca.pem")));
+            all.push(format!("--cert={}", file("client.pem")));
+            all.push(format!("--key={}", file("client.key")));
+        }
         all.extend(args.iter().map(|&arg| arg.to_owned()));
         all
     }
 
     #[track_caller]
     fn wait_until_ready(&self) {
-        let url = format!("{}/health", self.url());
+        let url = format!("http://{}:{}/health", self.address, PORTS[2]);
         let ready = try_until(READY, || {
             if !self.process.is_running() {
                 return Ok(Err("it has ended".to_owned()));
@@ -212,5 +245,23 @@ impl Etcd {
         if let Err(why) = ready.and_then(|running| running) {
             panic!("etcd on {} is not ready: {why}{}", self.address, self.logs());
         }
+    }
+}
+
+/// Of one authority for the server and its clients; the clients' common name is `client`.
+fn write_certificates(dir: &Path, server: &str) {
+    let authority = Authority::new();
+    let write = |name: &str, text: &str| {
+        let file = dir.join(name);
+        let mode = std::fs::Permissions::from_mode(0o600);
+        let written = std::fs::write(&file, text).and_then(|()| std::fs::set_permissions(&file, mode));
+        written.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    };
+    write("ca.pem", authority.cert_pem());
+    for (name, Certificate { cert_pem, key_pem }) in
+        [("server", authority.issue(&[server])), ("client", authority.issue(&["client"]))]
+    {
+        write(&format!("{name}.pem"), &cert_pem);
+        write(&format!("{name}.key"), &key_pem);
     }
 }

@@ -41,6 +41,7 @@ mod etcd;
 mod follower;
 pub mod hot;
 mod http;
+pub mod interop;
 pub mod lag;
 mod process;
 mod registry;

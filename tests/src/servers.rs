@@ -52,7 +52,7 @@ pub fn resolver() -> PathBuf {
 }
 
 /// The target directory: cargo marks it with a file of this name.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let own = own_executable();
     match own.ancestors().skip(1).find(|dir| dir.join("CACHEDIR.TAG").is_file()) {
         Some(dir) => dir.to_owned(),

@@ -201,6 +201,7 @@ fn id_in_table(id: &str) -> u64 {
         zone: String::new(),
         tags: Vec::new(),
         meta: Default::default(),
+        source: None,
     };
     view::endpoint(&instance).id()
 }

@@ -3,7 +3,9 @@
 mod consul;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -11,9 +13,11 @@ use self::consul::Mode;
 use super::duration::Span;
 use super::{ConfigError, invalid};
 use crate::consul::{AddressKind, HealthPolicy};
+use crate::dns::{DnsConfig, DnsSource, Transport};
 #[cfg(feature = "etcd")]
 use crate::etcd::Codec;
 use crate::file::FileSource;
+use crate::overlay::{OverlaySource, Rule};
 use crate::secret::Secret;
 use crate::source::Source;
 #[cfg(not(feature = "etcd"))]
@@ -61,6 +65,12 @@ pub struct SourceConfig {
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
     server_name: Option<String>,
+    servers: Option<Vec<SocketAddr>>,
+    transport: Option<Transport>,
+    names: Option<BTreeMap<String, String>>,
+    max_ttl_s: Option<u64>,
+    sources: Option<Vec<String>>,
+    rule: Option<Rule>,
 }
 
 /// The kinds of registries.
@@ -73,13 +83,18 @@ pub enum Kind {
     Etcd,
     /// A file of this host.
     File,
+    /// Names of the DNS.
+    Dns,
+    /// Other sources, laid over each other.
+    Overlay,
 }
 
 impl SourceConfig {
     /// Whether the source's own list of services, if it has one, has this one.
     pub(super) fn watches(&self, service: &String) -> bool {
         let queried = self.queries.as_ref().is_some_and(|queries| queries.contains(service));
-        queried || self.services.as_ref().is_none_or(|services| services.contains(service))
+        let listed = self.services.as_ref().is_none_or(|services| services.contains(service));
+        queried || listed && self.names.as_ref().is_none_or(|names| names.contains_key(service))
     }
 
     /// The source, ready to watch; `viewed` are the services that views ask it for, and `unhealthy` is whether they ask
@@ -93,13 +108,35 @@ impl SourceConfig {
             Kind::Consul => self.consul(viewed, unhealthy),
             Kind::Etcd => self.etcd(),
             Kind::File => self.file(),
+            Kind::Dns => self.dns(),
+            Kind::Overlay => self.overlay(),
         }
+    }
+
+    /// The sources that it lays over each other, if it does.
+    pub(super) fn members(&self) -> &[String] {
+        self.sources.as_deref().unwrap_or_default()
+    }
+
+    /// What is wrong with the members, which have to be other sources of the configuration.
+    pub(super) fn check(&self, sources: &[SourceConfig]) -> Result<(), ConfigError> {
+        for (place, name) in self.members().iter().enumerate() {
+            match sources.iter().find(|source| source.name == *name) {
+                None => return self.refuse(&format!("it lays {name:?} over others, which there is not")),
+                Some(source) if source.kind == Kind::Overlay => {
+                    return self.refuse(&format!("{name:?} is an overlay itself; name the sources it is of"));
+                }
+                Some(_) if self.members()[..place].contains(name) => {
+                    return self.refuse(&format!("it names {name:?} twice"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     #[cfg(feature = "etcd")]
     fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
-        use std::time::Duration;
-
         use crate::etcd::{EtcdConfig, EtcdSource, EtcdTls};
 
         self.only(&[
@@ -143,6 +180,32 @@ impl SourceConfig {
     #[cfg(not(feature = "etcd"))]
     fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
         self.refuse("this program was built without the feature \"etcd\"")
+    }
+
+    fn dns(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
+        self.only(&["servers", "transport", "names", "max_ttl_s"])?;
+        let defaults = DnsConfig::default();
+        let config = DnsConfig {
+            name: self.name.clone(),
+            servers: self.servers.clone().unwrap_or_default(),
+            transport: self.transport.unwrap_or_default(),
+            names: self.names.clone().unwrap_or_default(),
+            ceiling: self.max_ttl_s.map_or(defaults.ceiling, Duration::from_secs),
+            ..defaults
+        };
+        match DnsSource::new(config) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    fn overlay(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
+        self.only(&["sources", "rule"])?;
+        if self.members().len() < 2 {
+            return self.refuse("an overlay needs two sources at least: sources = [\"pins\", \"consul\"]");
+        }
+        let members = self.members().iter().cloned();
+        Ok(Box::new(OverlaySource::new(&self.name, members, self.rule.unwrap_or_default())))
     }
 
     fn file(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
@@ -189,6 +252,12 @@ impl SourceConfig {
             ("cert_file", self.cert_file.is_some()),
             ("key_file", self.key_file.is_some()),
             ("server_name", self.server_name.is_some()),
+            ("servers", self.servers.is_some()),
+            ("transport", self.transport.is_some()),
+            ("names", self.names.is_some()),
+            ("max_ttl_s", self.max_ttl_s.is_some()),
+            ("sources", self.sources.is_some()),
+            ("rule", self.rule.is_some()),
         ];
         match given.iter().find(|(key, given)| *given && !known.contains(key)) {
             Some((key, _)) => {

@@ -16,6 +16,8 @@ use super::{EtcdConfig, EtcdError, EtcdTls};
 
 /// HTTP/2 pings. A server punishes what is faster than 5 s; the watch's own heartbeat finds silence sooner.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// Pings that are faster are answered with `too_many_pings`, and the connection is closed.
+const _: () = assert!(KEEP_ALIVE.0.as_secs() >= 5, "etcd's servers punish this");
 /// Enough for a page of a thousand instances without waiting for window updates.
 const WINDOW: u32 = 4 << 20;
 

@@ -304,6 +304,38 @@ mod tests {
     }
 
     #[test]
+    fn a_listing_repairs_what_the_watch_missed() {
+        let (source, feed) = (source(), Feed::default());
+        let mut tail = tail(&source, &feed);
+        // The watch says that nothing is missing up to 20, and a listing knows of a change at 15.
+        tail.take(WatchResponse(message(20, vec![]))).expect("progress");
+        tail.begin_listing();
+        let holder = WatchResponse(message(15, vec![put("oms/2", 2, 15)]));
+        let kvs = holder.events().iter().filter_map(|event| event.kv().cloned()).collect();
+        let page = Page { kvs, done: b"/services0".to_vec(), cluster: CLUSTER, revision: 20, last: true };
+        tail.take_page(&page).expect("a good page");
+        let report = feed.take();
+        let ports: Vec<_> = report.services["oms"].instances.iter().map(|instance| instance.port).collect();
+        assert_eq!(ports, [2], "one that was missed came, one went");
+    }
+
+    #[test]
+    fn several_events_of_one_key_end_with_the_last() {
+        let (source, feed) = (source(), Feed::default());
+        let mut tail = tail(&source, &feed);
+        let deletion = PbEvent { r#type: 1, ..put("oms/2", 0, 12) };
+        let events = vec![put("oms/2", 2, 11), deletion, put("oms/3", 3, 12), put("oms/3", 4, 13)];
+        tail.take(WatchResponse(message(13, events))).expect("events");
+        let report = feed.take();
+        let ports: Vec<_> = report.services["oms"].instances.iter().map(|instance| instance.port).collect();
+        assert_eq!((ports, report.services["oms"].revision), (vec![1, 4], 13));
+        // Told again, as after a reconnection: all of it is known.
+        tail.take(WatchResponse(message(13, vec![put("oms/2", 2, 11), put("oms/3", 3, 12)])))
+            .expect("events");
+        assert!(feed.take().services.is_empty());
+    }
+
+    #[test]
     fn a_watch_that_catches_up_is_not_current() {
         let (source, feed) = (source(), Feed::default());
         let mut tail = tail(&source, &feed);

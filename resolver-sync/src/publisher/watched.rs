@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::guard::{Guard, Verdict};
 use crate::metrics::{SourceCounts, SourceTally};
+use crate::overlay::Word;
 use crate::record::{Rejected, ServiceSet};
 use crate::source::{Fault, Feed, Report, Source};
 
@@ -114,6 +115,37 @@ impl Watched {
     /// A predecessor published these under the view with these tags.
     pub(super) fn inherit(&mut self, service: &str, tags: &[String], endpoints: Vec<SocketAddr>) {
         self.service(service).guard.inherit(tags, endpoints);
+    }
+
+    /// Every service that it knows of, by whatever way.
+    pub(super) fn known(&self) -> Vec<String> {
+        self.services.keys().cloned().collect()
+    }
+
+    /// When it last proved that all it had said was current.
+    pub(super) fn alive_at(&self) -> Option<Instant> {
+        self.alive_at
+    }
+
+    /// Why contact is lost.
+    pub(super) fn lost(&self) -> Option<&Fault> {
+        self.lost.as_ref()
+    }
+
+    /// How it stands to a service, for those who lay its sets over others'.
+    pub(super) fn word(&self, service: &str) -> Word {
+        if self.alive_at.is_none() {
+            let silent = || Fault::new(Reason::Restored, "it has not spoken yet");
+            return Word::None(self.lost.clone().unwrap_or_else(silent));
+        }
+        let Some(guard) = self.services.get(service).map(|service| &service.guard) else { return Word::Good };
+        match guard.hold() {
+            Some(fault) if guard.has_believed() => Word::Held(fault.clone()),
+            Some(fault) => Word::None(fault.clone()),
+            // A first answer that waits for its second read.
+            None if !guard.has_believed() => Word::None(Fault::new(Reason::Unconfirmed, "not confirmed yet")),
+            None => Word::Good,
+        }
     }
 
     fn service(&mut self, name: &str) -> &mut Service {

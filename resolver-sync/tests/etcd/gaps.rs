@@ -31,6 +31,24 @@ fn a_revision_that_is_compacted_before_the_watch_begins() {
 }
 
 #[test]
+fn what_happens_between_the_listing_and_the_watch() {
+    let etcd = Etcd::start();
+    etcd.put("oms", "1", "10.0.0.1", 9000);
+    etcd.put("gone", "1", "10.0.0.1", 1);
+    let proxy = Proxy::before(&etcd);
+    proxy.hold_after("/services/oms/1");
+    let mut mirror = Mirror::of(EtcdConfig { deadline: Duration::from_secs(15), ..config([proxy.url()]) });
+    proxy.until_held();
+    // The very next revision, which a watch that began one later would miss, and no other of its service.
+    etcd.delete("gone", "1");
+    etcd.put("oms", "2", "10.0.0.1", 9001);
+    proxy.release();
+    mirror.until_ports("oms", &[9000, 9001]);
+    mirror.until("the deletion is seen", |m| m.ports("gone").is_empty());
+    assert_eq!((mirror.snapshots, mirror.losses.len()), (1, 0));
+}
+
+#[test]
 fn a_line_that_goes_dead_in_one_direction() {
     let etcd = Etcd::start();
     etcd.put("oms", "1", "10.0.0.1", 9000);

@@ -2,6 +2,7 @@
 //! real registry cannot be made to do (lie in one answer and not in the next) is done here.
 
 mod confirmations;
+mod overlay;
 mod reports;
 mod stage;
 
