@@ -64,7 +64,6 @@ impl End {
             let setting = writer.add_setting::<i64>(name).map_err(said)?;
             writer.set(setting, 0, Standing::FRESH).map_err(said)?;
         }
-        drop(writer);
         Ok(End::Own(owned))
     }
 
