@@ -7,16 +7,23 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use resolver_core::shm::Origin;
+use resolver_core::shm::{Origin, Owner};
 use resolver_core::{Capacity, Endpoint, Liveness, OwnedSegment, Reason, Segment, SourceBeat, Standing};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 const SEGMENT: &str = "RESOLVER_TEST_CONTAINER_SEGMENT";
+/// Set for a reader to which the host's users are nobody.
+const OWNER: &str = "RESOLVER_TEST_CONTAINER_OWNER";
+/// As a user namespace shows users that it has no number for.
+const NOBODY: u32 = 65_534;
+/// Of this number there is nobody on the host; the container's root is.
+const STRANGER: u32 = 61_234;
 const CAPACITY: Capacity = Capacity { services: 4, endpoints: 16, configs: 1, text_bytes: 0 };
 /// Far from the host's: what is not shared is told apart, and a monotonic clock that has nothing to do with the writer's.
 const CLOCK: &str = "--monotonic=86400";
@@ -48,7 +55,16 @@ fn reader_process() {
     // Without the variable this is not that process, and there is nothing to do.
     let Some(path) = std::env::var_os(SEGMENT).map(PathBuf::from) else { return };
     let hosts = std::env::var_os("RESOLVER_TEST_CONTAINER_HOSTS").map(PathBuf::from).expect("it is set");
-    let mut segment = Segment::open(&path).expect("it can be read");
+    let owner = std::env::var(OWNER).ok().map(|uid| Owner::Uid(uid.parse().expect("a number")));
+    let mut segment = match owner {
+        // Whom it is shared with by name; else nobody else's is trusted.
+        Some(owner) => {
+            let refused = Segment::open(&path).err().expect("a stranger's").to_string();
+            assert!(refused.contains("its owner is uid"), "{refused}");
+            Segment::open_from(&path, owner).expect("it can be read")
+        }
+        None => Segment::open(&path).expect("it can be read"),
+    };
     let (mut liveness, clock) = (Liveness::new(), Instant::now());
     for line in std::io::stdin().lock().lines() {
         let mut reopened = String::new();
@@ -94,11 +110,16 @@ impl Container {
     /// Binds `from` (a directory, or the segment's file) to `at`, for reading, in namespaces that nobody else sees, and starts the
     /// reader of `segment` there.
     fn start(from: &Path, at: &Path, segment: &Path, hosts: &Path) -> Self {
+        Self::start_by(&["unshare"], from, at, segment, hosts)
+    }
+
+    /// As `start`, by another program that ends in `unshare`.
+    fn start_by(by: &[&str], from: &Path, at: &Path, segment: &Path, hosts: &Path) -> Self {
         // As container engines do it: bind, and then take the right to write from this mount alone.
         let script = "mount --bind \"$1\" \"$2\" && mount -o remount,bind,ro \"$2\" && \
                       mount -t tmpfs -o size=1m tmpfs /dev/shm && shift 2 && exec \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args([
+        let mut command = Command::new(by[0]);
+        command.args(&by[1..]).args([
             "--mount",
             "--pid",
             "--fork",
@@ -236,4 +257,29 @@ fn privileged_a_container_with_the_file_bound_stays_with_the_old_segment() {
     let seen = container.tell("reopen");
     assert!(seen.reopened.contains("0 links"), "{}", seen.reopened);
     assert_eq!(seen.port, 2, "the old mapping goes on");
+}
+
+/// Where root in the container is nobody on the host: the file's group lets it read, and the opener names the owner as it sees
+/// it.
+#[test]
+fn privileged_a_container_with_users_of_its_own_names_the_owner() {
+    let place = Place::new();
+    let mut owned = OwnedSegment::acquire(place.path(), &CAPACITY).expect("it can be created");
+    publish(&mut owned, 1);
+    chown(place.path(), None, Some(STRANGER)).expect("root may do that");
+    for directory in [place.host.path(), place.inside.path()] {
+        chown(directory, None, Some(STRANGER)).expect("root may do that");
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o750)).expect("its mode");
+    }
+    let inside = place.inside.path().join("main.seg");
+    let (user, group) = (format!("--reuid={STRANGER}"), format!("--regid={STRANGER}"));
+    let owner = format!("{OWNER}={NOBODY}");
+    let by =
+        ["env", &owner, "setpriv", &user, &group, "--clear-groups", "unshare", "--user", "--map-root-user"];
+    let mut container =
+        Container::start_by(&by, place.host.path(), place.inside.path(), &inside, &place.path());
+    let seen = container.tell("poll");
+    assert_eq!((seen.port, seen.is_current, seen.has_owner.as_str()), (1, true, "true"), "{seen:?}");
+    publish(&mut owned, 2);
+    assert_eq!(container.tell("poll").port, 2);
 }
