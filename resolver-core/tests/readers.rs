@@ -4,6 +4,8 @@
 //! test binary, started again with a variable that names the segment. What memory costs is the kernel's word: a page that
 //! `n` processes have mapped counts for an `n`th in each one's PSS, and whole in each one's RSS.
 
+#![allow(clippy::print_stdout, reason = "the other process answers on its standard output")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //!
 //! The reader is this test binary again, and answers one line for each line that it is sent. The writer is the test itself.
 
+#![allow(clippy::print_stdout, reason = "the other process answers on its standard output")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;

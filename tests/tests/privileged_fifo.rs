@@ -5,6 +5,8 @@
 //! this test binary again: the writer in the ordinary class, the reader under `SCHED_FIFO` (util-linux's chrt,
 //! prlimit and taskset), and ended by the kernel where it goes on for too long without a sleep.
 
+#![allow(clippy::print_stdout, reason = "the other process answers on its standard output")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
