@@ -62,6 +62,11 @@ fn words(data: &[u8]) -> impl Iterator<Item = u64> {
     data.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
+std::thread_local! {
+    /// Made once: making it takes longer than all the questions.
+    static LIVE: Vec<u64> = live();
+}
+
 /// Words of the header that say how large each section is: two counts in each.
 const COUNTS: std::ops::Range<usize> = 3..6;
 
@@ -75,7 +80,7 @@ pub fn attach(data: &[u8]) {
     let mut table: Vec<u64> = if mode % 2 == 0 {
         words(data).take(MOST_LINES * 8).collect()
     } else {
-        let mut table = live();
+        let mut table = LIVE.with(Vec::clone);
         for change in data.as_chunks::<10>().0 {
             let place = usize::from(u16::from_le_bytes([change[0], change[1]])) % table.len();
             table[place] = words(&change[2..]).next().unwrap_or_default();
@@ -195,7 +200,7 @@ pub fn name(data: &[u8]) {
 /// Arbitrary words as a head, a setting, a source and an endpoint: everything in them decodes.
 pub fn record(data: &[u8]) {
     let mut given = words(data);
-    let mut table = live();
+    let mut table = LIVE.with(Vec::clone);
     for line in [HEADS, SETTINGS, SOURCES] {
         let seq = given.next().unwrap_or(4);
         for cell in [line, line + SHADOWS - HEADS] {
