@@ -54,18 +54,11 @@ fn tools_survive_what_they_are_given() {
         }
         std::fs::copy(host.segment(), &path).expect("it can be copied");
         std::fs::write(&path, &bytes).expect("it can be written");
-        let (get, list) =
-            (["get", "oms", "--json", "--segment", &place], ["list", "--json", "--segment", &place]);
-        let mut commands: Vec<&[&str]> = vec![
-            &["segment", "stat", &place, "--json"],
-            &["segment", "verify", &place, "--json"],
-            &["segment", "dump", &place, "--json"],
-        ];
-        if copy < WAITED_FOR {
-            commands.push(&get);
-            commands.push(&list);
-        }
-        for command in commands {
+        let segment = ["stat", "verify", "dump"].map(|what| vec!["segment", what, &place, "--json"]);
+        let waiting =
+            [vec!["get", "oms", "--json", "--segment", &place], vec!["list", "--json", "--segment", &place]];
+        let waiting = waiting.iter().filter(|_| copy < WAITED_FOR);
+        for command in segment.iter().chain(waiting) {
             let ran = host.run(command);
             // Done; faults or a failure; the answers of `get` where a service has none; a segment that cannot be read.
             let code = ran.code.unwrap_or(-1);
