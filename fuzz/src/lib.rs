@@ -108,9 +108,9 @@ fn cut(counts: &mut [u64]) {
     let [sections, leaves, names] = counts else { return };
     let ((services, configs), (blocks, text)) = (halves(*sections), halves(*leaves));
     let (buckets, long) = halves(*names);
-    *sections = services % 8 | configs % 4 << 32;
-    *leaves = blocks % 4 * 64 | text % 3 << 32;
-    *names = 1 << (buckets % 6) | long % 16 << 32;
+    *sections = (services % 8) | ((configs % 4) << 32);
+    *leaves = (blocks % 4 * 64) | ((text % 3) << 32);
+    *names = (1 << (buckets % 6)) | ((long % 16) << 32);
 }
 
 /// `most`: how many cells a table of this size can have.
