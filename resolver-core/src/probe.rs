@@ -1,9 +1,16 @@
-//! The protocol without the table around it, to count instructions and compare with peers of the same shape. Not for use.
+//! The protocol without the table around it, to count instructions and compare with peers of the same shape; and headers
+//! that are wrong and well signed. Not for use.
 
 use core::hint::cold_path;
 
 use crate::cell::{self, PAYLOAD, Unread, Words};
 use crate::memory::Line;
+
+/// Gives the first line of a table what its counts ask for: magic number, version, total and checksum. So would somebody
+/// who can write to it and means harm; without it a checksum ends nearly every damaged header at once.
+pub fn seal(header: &Line) {
+    crate::table::seal(header);
+}
 
 /// Cells by bare index: a line and a shadow each, no names, no incarnation.
 #[derive(Clone, Copy)]

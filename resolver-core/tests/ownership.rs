@@ -126,7 +126,10 @@ fn of_many_that_start_at_once_one_owns_it() {
                 // All have tried before the first one leaves.
                 end.wait();
                 match owned {
-                    Ok(owned) => usize::from(owned.is_current()),
+                    Ok(owned) => {
+                        assert!(owned.is_current(), "round {round}: an owner of what has no name");
+                        1
+                    }
                     Err(SegmentError::InUse { .. }) => 0,
                     Err(error) => panic!("{error}"),
                 }

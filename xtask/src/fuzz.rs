@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: libFuzzer with AddressSanitizer over the targets of `fuzz/`, a fixed time for each. What reaches new
+//! `cargo xtask fuzz`: libFuzzer with AddressSanitizer over the targets of `fuzz/`, a fixed time or a number of inputs for each. What reaches new
 //! code is kept in `fuzz/corpus`, which `cargo xtask test fuzz` replays.
 
 use std::fs;
@@ -31,15 +31,23 @@ const BUILD: Sanitized = Sanitized {
     directory: "fuzzer",
 };
 
-/// Runs the targets that are named, or all, for so many seconds each.
-pub fn run(project: &Project, seconds: u64, names: &[&str]) -> Result<(), Failure> {
+/// When a target has had enough.
+#[derive(Clone, Copy)]
+pub enum Limit {
+    Seconds(u64),
+    /// Inputs.
+    Runs(u64),
+}
+
+/// Runs the targets that are named, or all, as long as that each.
+pub fn run(project: &Project, limit: Limit, names: &[&str]) -> Result<(), Failure> {
     if let Some(unknown) = names.iter().find(|name| !TARGETS.contains(name)) {
         return Err(format!("no fuzz target is named `{unknown}`; there are {}", TARGETS.join(", ")));
     }
     let programs = BUILD.build(project)?;
     control(project, &programs.join(CONTROL))?;
     for name in TARGETS.iter().filter(|name| names.is_empty() || names.contains(name)) {
-        target(project, &programs.join(name), name, seconds)?;
+        target(project, &programs.join(name), name, limit)?;
     }
     Ok(())
 }
@@ -56,14 +64,17 @@ fn control(project: &Project, program: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn target(project: &Project, program: &Path, name: &str, seconds: u64) -> Result<(), Failure> {
+fn target(project: &Project, program: &Path, name: &str, limit: Limit) -> Result<(), Failure> {
     let kept = project.root.join("fuzz/corpus").join(name);
     let work = project.target.join("fuzzer/corpus").join(name);
     let artifacts = project.root.join("fuzz/artifacts").join(name).join("");
     make(&work)?;
     make(&artifacts)?;
-    let time = format!("-max_total_time={seconds}");
-    let (passed, said) = fuzz(program, &artifacts, &[&time, "-timeout=10"], &[&work, &kept])?;
+    let limit = match limit {
+        Limit::Seconds(seconds) => format!("-max_total_time={seconds}"),
+        Limit::Runs(runs) => format!("-runs={runs}"),
+    };
+    let (passed, said) = fuzz(program, &artifacts, &[&limit, "-timeout=10"], &[&work, &kept])?;
     if !passed {
         return Err(format!(
             "{name}: the fuzzer found a fault; its input is in {}. Keep it in fuzz/corpus/{name} with the repair.\n{}",

@@ -48,10 +48,13 @@ fn main() -> ExitCode {
             Project::find().and_then(|project| valgrind::command_line(&project, arguments))
         }
         ["fuzz", arguments @ ..] => {
-            let Some((seconds, targets)) = option("--seconds", 60, arguments) else {
-                return usage("`fuzz` takes --seconds N and the names of targets");
+            let seconds = option("--seconds", 60, arguments);
+            let runs = seconds.and_then(|(seconds, rest)| Some((seconds, option("--runs", 0, &rest)?)));
+            let Some((seconds, (runs, targets))) = runs else {
+                return usage("`fuzz` takes --seconds N or --runs N, and the names of targets");
             };
-            Project::find().and_then(|project| fuzz::run(&project, seconds, &targets))
+            let limit = if runs > 0 { fuzz::Limit::Runs(runs) } else { fuzz::Limit::Seconds(seconds) };
+            Project::find().and_then(|project| fuzz::run(&project, limit, &targets))
         }
         ["soak", arguments @ ..] => {
             let minutes = option("--minutes", 10, arguments);
@@ -98,11 +101,13 @@ fn help() -> String {
 cargo xtask COMMAND
 
   test [STEP]...     run every step, or the ones that are named, in order; all run even when one fails
-  fuzz [--seconds N] [TARGET]...
-                     libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60); wants nightly Rust
+  fuzz [--seconds N | --runs N] [TARGET]...
+                     libFuzzer with AddressSanitizer over the targets of fuzz/, N seconds each (60) or N inputs; wants
+                     nightly Rust
   soak [--minutes N] [--deaths N]
-                     a writer process and a reader process over one segment, for N minutes (10); a large table; with
-                     --deaths (1000000, say) writers that are killed while they publish
+                     a writer process and a reader process over one segment, for N minutes (10); a writer that is
+                     stopped for a minute; a large table; sixteen readers of a million endpoints; with --deaths
+                     (1000000, say) writers that are killed while they publish
   faults [ARGS]      real clusters of three, and what can befall them, with repeats (--repeats N); wants root
   scale [ARGS]       10,000 services in one registry: time, memory, lag, and a storm of changes
   lag [ARGS]         how much later than a bare watch a change is resolved (--cluster: clusters with TLS; wants root)

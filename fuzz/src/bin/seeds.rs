@@ -30,6 +30,22 @@ fn main() -> io::Result<()> {
             attach.push(change(&[(place, value), (place + 1, value)]));
         }
     }
+    // Headers that are wrong and signed: counts, of a live table and of zeros, as they are and cut to what opens.
+    for mode in [3, 7] {
+        for (place, value) in
+            [(3u16, 0x1_0000_0001u64), (3, 63), (4, 0x2_0000_0040), (4, 0x40), (5, 0x8_0000_0002)]
+        {
+            let mut signed = change(&[(place, value)]);
+            signed[0] = mode;
+            attach.push(signed);
+        }
+    }
+    for mode in [2, 6] {
+        let mut signed = raw(&bytes(&[0, 0, 0, 2, 0x1_0000_0001, 0x4_0000_0003]));
+        signed[0] = mode;
+        signed.resize(64 * 300, 0x5a);
+        attach.push(signed);
+    }
     let names: [&[u8]; 12] = [
         b"",
         b"+oms\noms\n-oms\noms",

@@ -5,6 +5,7 @@
 //! are in another process than the writer.
 
 mod deaths;
+mod reads;
 mod steps;
 mod truth;
 mod writer;

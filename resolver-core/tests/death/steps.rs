@@ -23,7 +23,7 @@ const SHORT: u64 = 40_000;
 const LOOK_EVERY: u64 = if cfg!(debug_assertions) { 64 } else { 1 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
+pub enum Action {
     /// What the marks around a publication cost.
     Nothing,
     /// A set of a few endpoints.
@@ -55,13 +55,13 @@ impl Action {
 }
 
 /// A writer that stands before its publication, traced.
-struct Stepped {
+pub struct Stepped {
     forked: Forked,
     steps: u64,
 }
 
 impl Stepped {
-    fn start(path: &Path, action: Action) -> Self {
+    pub fn start(path: &Path, action: Action) -> Self {
         let forked = Forked::start(|| {
             ptrace::traceme().expect("it can be traced");
             let mut owned = OwnedSegment::acquire(path, &CAPACITY).expect("its predecessor is dead");
@@ -77,7 +77,7 @@ impl Stepped {
     }
 
     /// One instruction; `false` at the mark after the publication.
-    fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         ptrace::step(self.forked.pid(), None).expect("it is stopped");
         match waitpid(self.forked.pid(), None) {
             Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)) => {
@@ -92,7 +92,7 @@ impl Stepped {
 
 /// Keeps this thread, and the writers that it starts, on the core where it is: to step is to change from one process to the
 /// other and back, and across cores that takes ten times as long.
-fn on_one_core() {
+pub fn on_one_core() {
     let mut core = rustix::thread::CpuSet::new();
     core.set(rustix::thread::sched_getcpu());
     rustix::thread::sched_setaffinity(None, &core).expect("a thread may stay where it is");
