@@ -1,5 +1,5 @@
 //! Real clusters of three, in namespaces of their own, and each fault once: no wrong answer is ever read, and all is in
-//! step again. `docs/testing.md` has the long form, with repeats and figures.
+//! step again. `docs/clusters.md` has the long form, with repeats and figures.
 
 #![allow(clippy::print_stdout, reason = "what was measured, for `cargo test -- --nocapture`")]
 
