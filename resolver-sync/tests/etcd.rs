@@ -9,6 +9,8 @@ mod conventions;
 mod gaps;
 #[path = "etcd/harness.rs"]
 mod harness;
+#[path = "etcd/proxy.rs"]
+mod proxy;
 #[path = "etcd/rules.rs"]
 mod rules;
 #[path = "etcd/secure.rs"]
@@ -16,7 +18,8 @@ mod secure;
 
 use std::time::{Duration, Instant};
 
-use harness::{Etcd, Mirror, Proxy, config};
+use harness::{Etcd, Mirror, config};
+use proxy::Proxy;
 use resolver_core::Reason;
 use resolver_sync::etcd::{EtcdConfig, EtcdSource};
 use resolver_sync::secret::Secret;

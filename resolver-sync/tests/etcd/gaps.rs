@@ -5,7 +5,8 @@ use std::time::Duration;
 use resolver_core::Reason;
 use resolver_sync::etcd::EtcdConfig;
 
-use crate::harness::{Etcd, Mirror, Options, Proxy, config};
+use crate::harness::{Etcd, Mirror, Options, config};
+use crate::proxy::Proxy;
 
 #[test]
 fn a_revision_that_is_compacted_before_the_watch_begins() {
