@@ -68,6 +68,7 @@ impl Memory {
             notes: &self.notes,
             bitmap: &self.bitmap,
             text: &[],
+            incidents: &[],
         }
     }
 
