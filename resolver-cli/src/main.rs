@@ -4,6 +4,7 @@ mod agent;
 #[cfg(feature = "demo")]
 mod demo;
 mod get;
+mod kill;
 mod list;
 mod output;
 mod reading;
@@ -20,7 +21,7 @@ use resolver_core::shm;
 /// The address of a service in nanoseconds, fed by Consul, etcd and files.
 ///
 /// Exit codes: 0 fine, 1 the command failed at its work, 2 usage or configuration, 3 unknown service, 4 no endpoint,
-/// 5 no or unreadable segment.
+/// 5 no or unreadable segment, or no agent.
 #[derive(Parser)]
 #[command(name = "resolver", version, arg_required_else_help = true)]
 struct Cli {
@@ -41,7 +42,13 @@ enum Command {
     List(list::ListArgs),
     /// List the registries that the agent watches, how old their word is, and how many records it had to leave out.
     Sources(sources::SourcesArgs),
-    /// Look into a segment's file: its owner and use, faults, and all that is in it.
+    /// Take one endpoint out of every answer at once, past any hold, for a time. The agent does it.
+    Kill(kill::KillArgs),
+    /// Let an endpoint in again that was taken out.
+    Allow(kill::AllowArgs),
+    /// List the endpoints that are out, until when, and why.
+    Kills(kill::KillsArgs),
+    /// Look into a segment's file: its owner and use, errors, faults, and all that is in it.
     Segment(segment::SegmentCommand),
     /// Print a line for each change of one service.
     Watch(watch::WatchArgs),
@@ -69,7 +76,7 @@ enum Failure {
     UnknownService = 3,
     /// The service has no endpoint.
     NoEndpoint = 4,
-    /// There is no segment, or it cannot be read.
+    /// There is no segment, or it cannot be read; or no agent answers.
     NoSegment = 5,
 }
 
@@ -81,6 +88,9 @@ fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::List(args) => list::run(&args),
         Command::Sources(args) => sources::run(&args),
+        Command::Kill(args) => kill::kill(&args),
+        Command::Allow(args) => kill::allow(&args),
+        Command::Kills(args) => kill::kills(&args),
         Command::Segment(args) => segment::run(&args),
         Command::Watch(args) => watch::run(&args),
     };

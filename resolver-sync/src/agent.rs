@@ -4,16 +4,22 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 
-use resolver_core::{OwnedSegment, SegmentError, Writer};
+use resolver_core::shm::Origin;
+use resolver_core::{Counter, IncidentKind, OwnedSegment, SegmentError, Writer};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
+use crate::control::Control;
+use crate::kill::Kills;
+use crate::last_good::{Keeper, LastGood};
+use crate::ledger::Ledger;
 use crate::pin::{PinError, avoid, pin_sync};
 use crate::policy::Zones;
-use crate::publisher::{Ended, Patience, Publisher};
+use crate::publisher::{Ended, Hand, Patience, Publisher};
 use crate::report::{Inflow, ReportSocket, SocketError};
+use crate::sealed::SealedError;
 use crate::source::Source;
 use crate::view::View;
 
@@ -33,6 +39,11 @@ pub enum AgentError {
     /// There is no socket for reports.
     #[error(transparent)]
     Reports(#[from] SocketError),
+    /// It cannot be known what an operator took out.
+    #[error(
+        "what an operator took out is not known: {0}; look at it, and remove it to let everything in again"
+    )]
+    Kills(SealedError),
     /// The runtime could not be started.
     #[error("cannot start the sync thread's runtime: {0}")]
     Runtime(#[from] std::io::Error),
@@ -54,6 +65,8 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
     // One runtime for the agent's life: `stop` waits for signals that this runtime's driver receives.
     let runtime = runtime()?;
     let mut stop = pin!(stop);
+    let ledger = Ledger::default();
+    let mut keeper = None;
     loop {
         let mut segment = OwnedSegment::acquire(&config.segment.path, &config.capacity())?;
         let (path, origin, size) = (config.segment.path.display(), segment.origin(), segment.size());
@@ -64,6 +77,10 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             reports = reports.with_socket(ReportSocket::bind(&options)?);
             tracing::info!(path = %options.path.display(), "receives reports");
         }
+        if keeper.is_none() {
+            keeper = Some(keep(config, catalog, &ledger, is_cold(&segment)?)?);
+        }
+        let hand = hand(config, &ledger)?;
         let publication = Publication {
             sources: config.sources()?,
             views: config.views(),
@@ -72,9 +89,13 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             zones: config.zones(),
             reports,
         };
-        let ended = publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current());
+        let ended =
+            publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current(), hand);
         match ended {
             Ended::Stopped => {
+                if let Some(Some(keeper)) = keeper {
+                    keeper.finish();
+                }
                 tracing::info!(%path, "stopped; readers keep the last table");
                 return Ok(());
             }
@@ -83,6 +104,49 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             }
         }
     }
+}
+
+/// Whether no registry has ever spoken through this segment: what is on disk is newer than what it has, then.
+fn is_cold(segment: &OwnedSegment) -> Result<bool, SegmentError> {
+    Ok(segment.origin() != Origin::TakenOver || segment.reader()?.counter(Counter::Contacts) == 0)
+}
+
+/// Reads the last good table, where it is kept, for an agent that has no other; and keeps it from now on.
+fn keep(config: &Config, catalog: &Catalog, ledger: &Ledger, cold: bool) -> std::io::Result<Option<Keeper>> {
+    let Some(options) = config.state.last_good() else { return Ok(None) };
+    let known = LastGood::read(&options).unwrap_or_else(|error| {
+        let aside = LastGood::set_aside(&options);
+        let aside = aside.map_or(String::new(), |path| format!("; it is {} now", path.display()));
+        tracing::error!("the last good table is not served: {error}{aside}");
+        ledger.count(Counter::SnapshotsFailed, 1);
+        ledger.note(IncidentKind::Snapshot, "last-good", &error.to_string());
+        LastGood::default()
+    });
+    if cold && !known.is_empty() {
+        let services = known.fill(catalog, &config.views());
+        let path = options.path.display();
+        tracing::warn!(%path, services, "serves the last good table from disk, as STALE, until the registries answer");
+    }
+    Keeper::start(options, known, catalog.clone(), config.views(), ledger.clone()).map(Some)
+}
+
+/// What an operator took out, and where operators ask.
+fn hand(config: &Config, ledger: &Ledger) -> Result<Hand, AgentError> {
+    let segment = &config.segment.path;
+    let store = config.state.kills(segment);
+    let kills: Kills = store.read().map_err(AgentError::Kills)?;
+    for kill in kills.list() {
+        tracing::warn!(target = %kill.target, service = kill.service, reason = kill.reason, "is out, by an operator's order");
+    }
+    let (options, named) = config.control.options(segment);
+    let control = if named || crate::config::fits(&options.path) {
+        Some(Control::bind(&options, store, config.control.terms())?)
+    } else {
+        let path = options.path.display();
+        tracing::warn!(%path, "too long for a socket, so no operator can ask this agent; name one: [control] socket");
+        None
+    };
+    Ok(Hand { kills, control, ledger: ledger.clone() })
 }
 
 /// Everything that a sync thread needs besides a table.
@@ -109,7 +173,7 @@ impl Publication {
     /// [`std::io::Error`] where the runtime cannot be started.
     pub fn run(self, writer: Writer<'_>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let runtime = runtime()?;
-        self.run_on(&runtime, writer, stop, || true);
+        self.run_on(&runtime, writer, stop, || true, Hand::default());
         Ok(())
     }
 
@@ -119,11 +183,13 @@ impl Publication {
         writer: Writer<'_>,
         stop: impl Future<Output = ()>,
         is_current: impl Fn() -> bool,
+        hand: Hand,
     ) -> Ended {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
         let mut publisher =
             Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
-                .with_reports(self.reports);
+                .with_reports(self.reports)
+                .with_hand(hand);
         LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
     }
 }

@@ -52,11 +52,23 @@
 //! [reports]
 //! socket = "/run/resolver/report.sock"  # where other processes report; left out: nowhere
 //! group = 1001                          # the id of the group that may; left out: the agent's user alone
+//!
+//! [state]                               # what outlives the machine's restart; left out: nothing does
+//! directory = "/var/lib/resolver"       # one for each agent
+//! every = "10s"                         # how often the last good table is written, if it is another
+//! max_age = "24h"                       # how long it is good for an agent that starts with nothing else
+//!
+//! [control]                             # the operator's hand: resolver kill, allow, kills
+//! socket = "/run/resolver/control.sock" # left out: beside the segment, main.seg.control
+//! group = 1001                          # the id of the group that may ask; left out: the agent's user and root
+//! kill_for = "30m"                      # how long an endpoint is out, where the operator does not say
+//! kill_max = "24h"                      # the longest that may be asked for
 //! ```
 
 mod duration;
 mod host;
 mod source;
+mod state;
 mod view;
 
 use std::collections::BTreeSet;
@@ -73,6 +85,8 @@ use crate::view::View;
 
 pub use host::{HostConfig, ReportsConfig};
 pub use source::{Kind, SourceConfig};
+pub(crate) use state::fits;
+pub use state::{ControlConfig, StateConfig, control_path};
 pub use view::{EjectionConfig, ViewConfig, ZoneConfig};
 
 /// Why a configuration cannot be used.
@@ -122,6 +136,10 @@ pub struct Config {
     pub host: HostConfig,
     /// Where callers' reports arrive.
     pub reports: ReportsConfig,
+    /// What outlives the machine's restart.
+    pub state: StateConfig,
+    /// Where operators ask.
+    pub control: ControlConfig,
 }
 
 /// Where the table is, and how large.
@@ -217,6 +235,9 @@ impl Config {
         };
         if let Err(error) = self.reports.check() {
             return invalid(format!("reports: {error}"));
+        }
+        if let Err(error) = self.state.check().and_then(|()| self.control.check()) {
+            return invalid(error);
         }
         let mut names = BTreeSet::new();
         for view in &self.views {
