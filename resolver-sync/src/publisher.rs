@@ -201,6 +201,9 @@ impl<'t> Publisher<'t> {
     /// Starts the sources on the current [`LocalSet`](tokio::task::LocalSet), and publishes until `stop` ends or
     /// `is_current` says that readers find another table.
     pub async fn run(&mut self, stop: impl Future<Output = ()>, is_current: impl Fn() -> bool) -> Ended {
+        // The sources' names are in the table before anything that refers to them.
+        let now = Instant::now();
+        self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
         self.restore();
         self.rejudge();
         for source in 0..self.sources.len() {
@@ -233,7 +236,6 @@ impl<'t> Publisher<'t> {
         let mut beats: u32 = 0;
         let mut reports = std::mem::take(&mut self.reports);
         let mut orders = Orders::of(self.control.take());
-        // The sources' names are in the table before anything that refers to them.
         self.tick();
         loop {
             let any_report = async {

@@ -142,40 +142,51 @@ fn a_kill_is_over_after_its_time() {
     assert_eq!(ports(&host.get("orders")).len(), 3);
 }
 
+const READ: &str = r#"service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
+const NOTHING: &str = r#"key_prefix "" { policy = "read" }"#;
+
 #[test]
 fn a_kill_passes_a_hold_and_outlives_its_agent() {
-    let (consul, host, agent) = scene(ConsulOptions::new());
-    // Every record is bad now, so the last good set is held.
-    for number in 1..=3 {
-        consul.register_ttl("orders", &format!("orders-{number}"), "db.example", 9000 + number);
-    }
-    let held = |got: &Ran| got.json()["reason"] == "bad-records" && got.json()["state"] == "STALE";
-    let got = host.until("orders", "is held", SOON, held);
-    let (first, others) =
-        ports(&got).split_first().map(|(first, others)| (*first, others.to_vec())).expect("a set");
-    assert!(!others.is_empty());
-    kill(&host, &[&format!("10.0.0.{}:{first}", first - 9000)]);
+    let consul = Consul::start(ConsulOptions::new().acl());
+    register(&consul, "orders", 1..=3);
+    consul.set_policy("agent", READ);
+    let host = Host::new();
+    let token = host.dir().join("token");
+    std::fs::write(&token, consul.create_token(&["agent"])).expect("a file");
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+    let agent = host.agent(&(config(&consul) + &format!("token_file = \"{}\"\n", token.display())));
+    host.until("orders", "is fresh", SOON, |got| got.json()["state"] == "FRESH" && ports(got).len() == 3);
+
+    // The token loses its rights, so the last good set is held.
+    consul.set_policy("agent", NOTHING);
+    let held = |got: &Ran| got.json()["reason"] == "acl" && got.json()["state"] == "STALE";
+    host.until("orders", "is held", 2 * SOON, held);
+    kill(&host, &["10.0.0.1:9001"]);
     let got = host.get("orders");
-    assert!(held(&got) && ports(&got) == others, "{}", got.stdout);
+    assert!(held(&got) && ports(&got) == [9002, 9003], "{}", got.stdout);
 
     agent.kill();
-    consul.kill();
     agent.start_again();
     host.until("orders", "is the new agent's", SOON, |got| {
-        got.json()["reason"] != "silent" && ports(got) == others
+        got.json()["state"] == "STALE" && got.json()["reason"] != "silent"
     });
+    assert_eq!(ports(&host.get("orders")), [9002, 9003]);
     assert_eq!(order(&host, &["kills"]).json()["kills"].as_array().map(Vec::len), Some(1));
-    // Without a word of the registry since the agent is there, one more.
-    let last = others[0];
-    let ran = kill(&host, &[&format!("10.0.0.{}:{last}", last - 9000)]);
-    assert_eq!(ports(&host.get("orders")), others[1..], "{}", ran.stdout);
-    consul.restart();
-    register(&consul, "orders", 1..=4);
-    let both = [first, last];
-    host.until("orders", "is the registry's again", SOON, |got| {
-        assert!(!ports(got).iter().any(|port| both.contains(port)), "{}", got.stdout);
-        ports(got).contains(&9004) && got.json()["state"] == "FRESH"
+    // Without a word of the registry since this agent is there, one more.
+    kill(&host, &["node-1/orders-2"]);
+    let got = host.get("orders");
+    assert_eq!((ports(&got), &got.json()["state"]), (vec![9003], &json!("STALE")), "{}", got.stdout);
+    order(&host, &["allow", "node-1/orders-2"]);
+    assert_eq!(ports(&host.get("orders")), [9002, 9003], "what a predecessor left is known");
+
+    consul.set_policy("agent", READ);
+    register(&consul, "orders", 4..=4);
+    host.until("orders", "is the registry's again", 2 * SOON, |got| {
+        assert!(!ports(got).contains(&9001), "{}", got.stdout);
+        ports(got) == [9002, 9003, 9004] && got.json()["state"] == "FRESH"
     });
+    order(&host, &["allow", "10.0.0.1:9001"]);
+    assert_eq!(ports(&host.get("orders")), [9001, 9002, 9003, 9004]);
 }
 
 #[test]
