@@ -19,7 +19,7 @@ use crate::pin::{PinError, avoid, pin_sync};
 use crate::policy::Zones;
 use crate::publisher::{Ended, Hand, Patience, Publisher};
 use crate::report::{Inflow, ReportSocket, SocketError};
-use crate::sealed::SealedError;
+use crate::sealed::{Held, SealedError};
 use crate::source::Source;
 use crate::view::View;
 
@@ -39,6 +39,9 @@ pub enum AgentError {
     /// There is no socket for reports.
     #[error(transparent)]
     Reports(#[from] SocketError),
+    /// The directory for what outlives this process cannot be used.
+    #[error(transparent)]
+    State(#[from] SealedError),
     /// It cannot be known what an operator took out.
     #[error(
         "what an operator took out is not known: {0}; look at it, and remove it to let everything in again"
@@ -67,6 +70,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
     let mut stop = pin!(stop);
     let ledger = Ledger::default();
     let mut keeper = None;
+    let mut held = None;
     loop {
         let mut segment = OwnedSegment::acquire(&config.segment.path, &config.capacity())?;
         let (path, origin, size) = (config.segment.path.display(), segment.origin(), segment.size());
@@ -76,6 +80,9 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
         if let Some(options) = config.reports.options() {
             reports = reports.with_socket(ReportSocket::bind(&options)?);
             tracing::info!(path = %options.path.display(), "receives reports");
+        }
+        if let (None, Some(directory)) = (&held, &config.state.directory) {
+            held = Some(Held::take(directory)?);
         }
         if keeper.is_none() {
             keeper = Some(keep(config, catalog, &ledger, is_cold(&segment)?)?);

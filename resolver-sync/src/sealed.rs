@@ -60,6 +60,34 @@ fn io(doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> SealedError {
     move |error| SealedError::Io { doing, path: path.to_owned(), error: error.into() }
 }
 
+/// A directory that this process has for itself, until it is dropped: two that write there would write over each other.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _lock: File,
+}
+
+impl Held {
+    /// Takes the directory, which is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError::Untrusted`] where another process has it.
+    pub(crate) fn take(directory: &Path) -> Result<Self, SealedError> {
+        let path = directory.join("lock");
+        prepare_directory(&path)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(io("open", &path))?;
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Held { _lock: File::from(lock) }),
+            Err(Errno::WOULDBLOCK) => {
+                let why = "another agent keeps its state there; give each a [state] directory of its own";
+                Err(SealedError::untrusted(directory, why))
+            }
+            Err(error) => Err(io("lock", &path)(error)),
+        }
+    }
+}
+
 /// A file in a directory of the agent's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sealed {
@@ -288,6 +316,16 @@ mod tests {
         let other = String::from_utf8(good).expect("text").replacen("last-good 1", "last-good 2", 1);
         std::fs::write(file.path(), other).expect("written");
         assert!(refused(&file).contains("version 2; this agent reads version 1"), "{}", refused(&file));
+    }
+
+    #[test]
+    fn a_directory_is_one_agents() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let state = directory.path().join("state");
+        let held = Held::take(&state).expect("nobody has it");
+        assert!(Held::take(&state).expect_err("taken").to_string().contains("another agent"));
+        drop(held);
+        Held::take(&state).expect("it is free again");
     }
 
     #[test]
