@@ -71,6 +71,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
     let ledger = Ledger::default();
     let mut keeper = None;
     let mut held = None;
+    let mut kills = None;
     loop {
         let mut segment = OwnedSegment::acquire(&config.segment.path, &config.capacity())?;
         let (path, origin, size) = (config.segment.path.display(), segment.origin(), segment.size());
@@ -87,7 +88,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
         if keeper.is_none() {
             keeper = Some(keep(config, catalog, &ledger, is_cold(&segment)?)?);
         }
-        let hand = hand(config, &ledger)?;
+        let hand = hand(config, &ledger, kills)?;
         let publication = Publication {
             sources: config.sources()?,
             views: config.views(),
@@ -107,6 +108,8 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
                 return Ok(());
             }
             Ended::Superseded => {
+                // Their file may be gone with the segment's.
+                kills = Some(out);
                 tracing::warn!(%path, "the segment's file is gone or another; publishing anew")
             }
         }
@@ -137,11 +140,19 @@ fn keep(config: &Config, catalog: &Catalog, ledger: &Ledger, cold: bool) -> std:
     Keeper::start(options, known, catalog.clone(), config.views(), ledger.clone()).map(Some)
 }
 
-/// What an operator took out, and where operators ask.
-fn hand(config: &Config, ledger: &Ledger) -> Result<Hand, AgentError> {
+/// What an operator took out, and where operators ask. `known`: what this agent has known, if it is not at its start.
+fn hand(config: &Config, ledger: &Ledger, known: Option<Kills>) -> Result<Hand, AgentError> {
     let segment = &config.segment.path;
     let store = config.state.kills(segment);
-    let kills: Kills = store.read().map_err(AgentError::Kills)?;
+    let kills = match known {
+        Some(kills) => {
+            if let Err(error) = store.write(&kills.list()) {
+                tracing::error!("what is out is not kept, and lost with this agent: {error}");
+            }
+            kills
+        }
+        None => store.read().map_err(AgentError::Kills)?,
+    };
     for kill in kills.list() {
         tracing::warn!(target = %kill.target, service = kill.service, reason = kill.reason, "is out, by an operator's order");
     }
@@ -180,7 +191,7 @@ impl Publication {
     /// [`std::io::Error`] where the runtime cannot be started.
     pub fn run(self, writer: Writer<'_>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let runtime = runtime()?;
-        self.run_on(&runtime, writer, stop, || true, Hand::default());
+        let _ = self.run_on(&runtime, writer, stop, || true, Hand::default());
         Ok(())
     }
 
@@ -191,13 +202,14 @@ impl Publication {
         stop: impl Future<Output = ()>,
         is_current: impl Fn() -> bool,
         hand: Hand,
-    ) -> Ended {
+    ) -> (Ended, Kills) {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
         let mut publisher =
             Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
                 .with_reports(self.reports)
                 .with_hand(hand);
-        LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
+        let ended = LocalSet::new().block_on(runtime, publisher.run(stop, is_current));
+        (ended, publisher.into_kills())
     }
 }
 

@@ -184,6 +184,11 @@ impl<'t> Publisher<'t> {
         self
     }
 
+    /// What an operator took out until now.
+    pub(crate) fn into_kills(mut self) -> crate::kill::Kills {
+        std::mem::take(self.shelf.kills())
+    }
+
     fn restore(&mut self) {
         for (name, source, set) in self.shelf.superseded() {
             let view = match self.views.iter().find(|view| view.name == name) {

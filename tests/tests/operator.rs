@@ -126,6 +126,27 @@ fn what_is_killed_is_in_no_answer_until_it_is_allowed() {
 }
 
 #[test]
+fn a_kill_outlives_the_segment() {
+    let (consul, host, _agent) = scene(ConsulOptions::new());
+    kill(&host, &["10.0.0.1:9001"]);
+    // All that the agent has in memory's file system: the segment, what is out, the socket.
+    let directory = host.segment();
+    for entry in std::fs::read_dir(directory.parent().expect("a directory")).expect("it is there").flatten() {
+        std::fs::remove_file(entry.path()).expect("a file of the agent's");
+    }
+    host.until("orders", "is published anew", SOON, |got| {
+        assert!(!ports(got).contains(&9001), "{}", got.stdout);
+        ports(got) == [9002, 9003]
+    });
+    register(&consul, "orders", 4..=4);
+    host.until("orders", "goes on", SOON, |got| ports(got) == [9002, 9003, 9004]);
+    eventually(SOON, "operators can ask again", || order(&host, &["kills"]).code == Some(0));
+    assert_eq!(order(&host, &["kills"]).json()["kills"].as_array().map(Vec::len), Some(1));
+    assert_eq!(order(&host, &["allow", "10.0.0.1:9001"]).code, Some(0));
+    assert_eq!(ports(&host.get("orders")).len(), 4);
+}
+
+#[test]
 fn a_kill_is_over_after_its_time() {
     let (_consul, host, _agent) = scene(ConsulOptions::new());
     kill(&host, &["node-1/orders-2", "--for", "2s"]);
