@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use resolver_core::{CachedHandle, Handle};
+use resolver_core::{CachedHandle, Handle, ResolveError};
 
 use crate::argument::{exclusive, output, reference};
 use crate::code::{Code, guarded};
@@ -85,6 +85,13 @@ pub unsafe extern "C" fn resolver_cached_resolve(cached: *mut Cached, out: *mut 
             out.write(resolved.into());
             Code::Ok
         }
-        Err(error) => error.into(),
+        Err(error) => code_of(error),
     }
+}
+
+/// Out of line, where it is a look into a table: within the function it would be a jump that is computed.
+#[cold]
+#[inline(never)]
+fn code_of(error: ResolveError) -> Code {
+    error.into()
 }

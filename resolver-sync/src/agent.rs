@@ -88,7 +88,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
         if keeper.is_none() {
             keeper = Some(keep(config, catalog, &ledger, is_cold(&segment)?)?);
         }
-        let hand = hand(config, &ledger, kills)?;
+        let hand = hand(config, &ledger, kills.take())?;
         let publication = Publication {
             sources: config.sources()?,
             views: config.views(),
@@ -97,7 +97,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             zones: config.zones(),
             reports,
         };
-        let ended =
+        let (ended, out) =
             publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current(), hand);
         match ended {
             Ended::Stopped => {
