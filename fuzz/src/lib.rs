@@ -11,8 +11,8 @@ use resolver_core::pick::{
     Failover, Maglev, PowerOfTwo, Random, Rendezvous, RoundRobin, Smooth, Weighted, tagged,
 };
 use resolver_core::{
-    AddError, Bytes, Capacity, Endpoint, Handle, Line, Liveness, Name, Publication, Reader, Reason,
-    ResolveError, SourceBeat, Standing, State, Table, heap,
+    AddError, Bytes, Capacity, Counter, Endpoint, Handle, IncidentKind, Line, Liveness, Name, Publication,
+    Reader, Reason, ResolveError, SourceBeat, Standing, State, Table, heap,
 };
 
 /// A target by name.
@@ -31,7 +31,7 @@ const SHADOWS: usize = SETTINGS + 1;
 /// No more lines than this are read from an input.
 const MOST_LINES: usize = 2048;
 
-/// A live table's words: three services, one with a long name, one with reserves and tables; a setting; a beat.
+/// A live table's words: three services, one with a long name, one with reserves and tables; a setting; a beat; two errors.
 pub fn live() -> Vec<u64> {
     let memory = heap(CAPACITY.lines());
     let (mut writer, _) = Table::create(&memory, &CAPACITY, 3).expect("it fits").split();
@@ -51,6 +51,9 @@ pub fn live() -> Vec<u64> {
     writer.set(venue, Bytes::new(b"XNAS").expect("it is short"), standing).expect("it was added");
     let age = Some(Duration::from_millis(1));
     writer.beat(&[SourceBeat { name: "consul", age, revision: 1, reason: Reason::None, rejected: 0 }]);
+    writer.count(Counter::Holds, 1);
+    writer.note(IncidentKind::Hold, "consul/oms", "an empty answer", 1_000);
+    writer.note(IncidentKind::BadRecord, "consul/spread", "i4: port 0", 2_000);
     memory.iter().flat_map(Line::to_words).collect()
 }
 
@@ -144,6 +147,10 @@ fn read_everything(reader: &Reader<'_>, most: usize) {
     assert!(told <= most, "more changes than cells");
     let mut all = vec![Err(ResolveError::Busy); handles.len()];
     let _ = reader.together(&handles, &mut all);
+    for incident in reader.incidents() {
+        assert!(format!("{incident:?}").len() < 2000);
+    }
+    let _ = Counter::ALL.map(|counter| reader.counter(counter));
     for number in 0..=u8::MAX {
         let mut name = [0; 24];
         let _ = reader.source(number).map(|source| (source.name(&mut name).len(), source.age_at_beat()));

@@ -32,7 +32,9 @@ pub(crate) fn run(args: &AgentArgs) -> Result<(), Failure> {
     log(args.log_format);
     resolver_sync::agent::run(&config, &Catalog::default(), stop()).map_err(|error| {
         let failure = match &error {
-            AgentError::Config(_) | AgentError::Pin(_) => Failure::Usage,
+            AgentError::Config(_) | AgentError::Pin(_) | AgentError::Kills(_) | AgentError::State(_) => {
+                Failure::Usage
+            }
             AgentError::Segment(_) => Failure::NoSegment,
             _ => Failure::Failed,
         };

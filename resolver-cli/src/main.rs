@@ -4,6 +4,7 @@ mod agent;
 #[cfg(feature = "demo")]
 mod demo;
 mod get;
+mod kill;
 mod list;
 mod output;
 mod reading;
@@ -21,7 +22,7 @@ use resolver_core::shm;
 /// The address of a service in nanoseconds, fed by Consul, etcd and files.
 ///
 /// Exit codes: 0 fine, 1 the command failed at its work, 2 usage or configuration, 3 unknown service, 4 no endpoint,
-/// 5 no or unreadable segment.
+/// 5 no or unreadable segment, or no agent.
 #[derive(Parser)]
 #[command(name = "resolver", version, arg_required_else_help = true)]
 struct Cli {
@@ -44,7 +45,13 @@ enum Command {
     Sources(sources::SourcesArgs),
     /// Run a command and keep it registered with Consul or etcd for as long as it lives. Exits with its code.
     Register(Box<register::RegisterArgs>),
-    /// Look into a segment's file: its owner and use, faults, and all that is in it.
+    /// Take one endpoint out of every answer at once, past any hold, for a time. The agent does it.
+    Kill(kill::KillArgs),
+    /// Let an endpoint in again that was taken out.
+    Allow(kill::AllowArgs),
+    /// List the endpoints that are out, until when, and why.
+    Kills(kill::KillsArgs),
+    /// Look into a segment's file: its owner and use, errors, faults, and all that is in it.
     Segment(segment::SegmentCommand),
     /// Print a line for each change of one service.
     Watch(watch::WatchArgs),
@@ -72,7 +79,7 @@ enum Failure {
     UnknownService = 3,
     /// The service has no endpoint.
     NoEndpoint = 4,
-    /// There is no segment, or it cannot be read.
+    /// There is no segment, or it cannot be read; or no agent answers.
     NoSegment = 5,
 }
 
@@ -85,6 +92,9 @@ fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Sources(args) => sources::run(&args),
         Command::Register(args) => register::run(&args),
+        Command::Kill(args) => kill::kill(&args),
+        Command::Allow(args) => kill::allow(&args),
+        Command::Kills(args) => kill::kills(&args),
         Command::Segment(args) => segment::run(&args),
         Command::Watch(args) => watch::run(&args),
     };

@@ -1,6 +1,7 @@
-//! `resolver segment stat|verify|dump`: what a segment says of itself, for who looks after it. Nothing is written.
+//! `resolver segment stat|errors|verify|dump`: what a segment says of itself, for who looks after it. Nothing is written.
 
 mod dump;
+mod errors;
 mod stat;
 mod verify;
 
@@ -22,9 +23,11 @@ pub(crate) struct SegmentCommand {
 enum Command {
     /// Its owner, pulse, counts, capacity and use, and whether the next agent has something to repair.
     Stat(PlaceArgs),
+    /// What went wrong, each different error once: how often, when first and when last. The latest first.
+    Errors(PlaceArgs),
     /// Check that all of it fits together; each fault in a line of its own, and exit code 1.
     Verify(PlaceArgs),
-    /// Every service with its set, and every setting.
+    /// Every service with its set, every setting, and the log of errors.
     Dump(PlaceArgs),
 }
 
@@ -50,6 +53,7 @@ impl PlaceArgs {
 pub(crate) fn run(args: &SegmentCommand) -> Result<(), Failure> {
     match &args.command {
         Command::Stat(place) => stat::run(place),
+        Command::Errors(place) => errors::run(place),
         Command::Verify(place) => verify::run(place),
         Command::Dump(place) => dump::run(place),
     }

@@ -1,7 +1,7 @@
 //! Where everything is. All offsets are in lines of 64 bytes; nothing else in the crate holds a number of its own.
 //!
 //! ```text
-//! header        64 lines   identity, owner, epoch, counters, pulse
+//! header        64 lines   identity, owner, epoch, counts, pulse, counters
 //! lines         cells      heads | sources | settings
 //! shadows       cells      the same, in the same order
 //! directory     1 line for 2 buckets of 32 bytes: name 23, its length 1, entry 8
@@ -11,6 +11,7 @@
 //! bitmap        1 bit for each leaf in use; likewise
 //! leaves        1 line for each endpoint and each line of a set's tables
 //! text          text_lines for each leaf
+//! incidents     5 lines for each of 8 to 64 entries: the log of distinct errors
 //! ```
 
 use crate::handle::MAX_SLOT;
@@ -92,6 +93,21 @@ pub(crate) mod count {
 pub(crate) mod pulse {
     pub(crate) const LINE: usize = 4;
     pub(crate) const BEAT: usize = 0;
+}
+
+#[cfg(not(resolver_loom))]
+/// What the publisher counts, one word for each [`Counter`](crate::Counter) that is not among [`count`].
+pub(crate) mod counter {
+    pub(crate) const LINE: usize = 5;
+    pub(crate) const LINES: usize = 4;
+}
+
+/// The log of distinct errors: entries of their own shape, which `incident` has.
+pub(crate) mod incidents {
+    /// Lines of an entry.
+    pub(crate) const LINES: usize = 5;
+    /// The fewest and the most entries; a table has one for each 16 services.
+    pub(crate) const ENTRIES: (usize, usize) = (8, 64);
 }
 
 /// Sources that a table can name.
@@ -190,7 +206,7 @@ impl Plan {
     ) -> Plan {
         let sources = MAX_SOURCES;
         let mut plan = Plan { services, configs, sources, leaves, text_lines, buckets, long_lines, total: 0 };
-        plan.total = plan.text() + leaves * text_lines;
+        plan.total = plan.incidents() + plan.incident_entries() * incidents::LINES;
         plan
     }
 
@@ -242,12 +258,24 @@ impl Plan {
     pub(crate) const fn text(&self) -> usize {
         self.leaves() + self.leaves
     }
+
+    pub(crate) const fn incidents(&self) -> usize {
+        self.text() + self.leaves * self.text_lines
+    }
+
+    pub(crate) const fn incident_entries(&self) -> usize {
+        let (fewest, most) = incidents::ENTRIES;
+        let entries = at_least(self.services / 16, fewest);
+        if entries > most { most } else { entries }
+    }
 }
 
 const fn at_least(value: usize, floor: usize) -> usize {
     if value < floor { floor } else { value }
 }
 
+#[cfg(not(resolver_loom))]
+const _: () = assert!(counter::LINE > pulse::LINE && counter::LINE + counter::LINES <= HEADER_LINES);
 const _: () = assert!(WORDS * size_of::<u64>() == 64);
 const _: () = assert!(SHORT_NAME + 1 == (BUCKET_WORDS - 1) * size_of::<u64>());
 const _: () = assert!(pulse::LINE < HEADER_LINES && identity::CHECKSUM < WORDS && count::REPAIRED < WORDS);

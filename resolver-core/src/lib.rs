@@ -50,10 +50,13 @@ mod block;
 mod cached;
 mod cell;
 mod cells;
+#[cfg(not(resolver_loom))]
+mod counter;
 mod directory;
 mod error;
 mod fresh;
 mod handle;
+mod incident;
 mod layout;
 mod leaf;
 mod maglev;
@@ -87,9 +90,12 @@ mod writer;
 
 pub use batch::Batch;
 pub use cached::CachedHandle;
+#[cfg(not(resolver_loom))]
+pub use counter::Counter;
 pub use error::{AddError, PublishError, ResolveError, WalkError};
 pub use fresh::{FreshError, Liveness};
 pub use handle::Handle;
+pub use incident::{Incident, IncidentKind, Incidents};
 pub use layout::{Capacity, LAYOUT_VERSION, MAX_NAME, MAX_SET, MAX_SOURCE_NAME, MAX_SOURCES, SHORT_NAME};
 pub use memory::Line;
 #[cfg(not(resolver_loom))]

@@ -14,6 +14,7 @@ extern crate std;
 mod batch;
 mod cell;
 mod directory;
+mod incident;
 mod pulse;
 mod set;
 mod table;
@@ -82,8 +83,15 @@ fn must_catch(site: Site, name: &str, bound: usize, model: impl Fn() + Sync + Se
 /// No ordering without a mutant: each model's list says what its `loom_*_needs_each_ordering` takes away.
 #[test]
 fn loom_every_ordering_has_a_mutant() {
-    let lists =
-        [cell::MUTANTS, batch::MUTANTS, directory::MUTANTS, set::MUTANTS, table::MUTANTS, pulse::MUTANTS];
+    let lists = [
+        cell::MUTANTS,
+        batch::MUTANTS,
+        directory::MUTANTS,
+        incident::MUTANTS,
+        set::MUTANTS,
+        table::MUTANTS,
+        pulse::MUTANTS,
+    ];
     for site in ALL {
         assert!(lists.iter().any(|list| list.contains(&site)), "{site:?} is in no list of mutants");
     }

@@ -1,6 +1,8 @@
 //! Readers of a table: loads only, from memory that may be mapped without write permission.
 
 mod cold;
+#[cfg(not(resolver_loom))]
+mod log;
 
 use core::hint::cold_path;
 use core::time::Duration;

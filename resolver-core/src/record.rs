@@ -292,7 +292,7 @@ fn standing(word: u64) -> (State, Reason) {
     )
 }
 
-const _: () = assert!((State::Removed as u8) < 8 && (Reason::Panic as u8) < 32);
+const _: () = assert!((State::Removed as u8) < 8 && (Reason::Killed as u8) < 32);
 const _: () = assert!(MAX_SOURCES.is_power_of_two() && MAX_SOURCES <= 32);
 
 #[cfg(test)]

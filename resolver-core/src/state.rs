@@ -43,6 +43,8 @@ pub enum Reason {
     BadAnswer = 9,
     /// Too few instances are healthy, so all that are known serve: a panic threshold was passed. The set may be fresh.
     Panic = 10,
+    /// An operator took every endpoint out (`resolver kill`), so the service is empty.
+    Killed = 11,
 }
 
 impl State {
@@ -90,6 +92,7 @@ impl Reason {
             Reason::Restored => "restored",
             Reason::BadAnswer => "bad-answer",
             Reason::Panic => "panic",
+            Reason::Killed => "killed",
         }
     }
 
@@ -107,6 +110,7 @@ impl Reason {
             8 => Reason::Restored,
             9 => Reason::BadAnswer,
             10 => Reason::Panic,
+            11 => Reason::Killed,
             _ => return None,
         })
     }

@@ -224,6 +224,7 @@ pub(crate) struct View<'m> {
     pub(crate) notes: &'m [Line],
     pub(crate) bitmap: &'m [Line],
     pub(crate) text: &'m [Line],
+    pub(crate) incidents: &'m [Line],
 }
 
 impl<'m> View<'m> {
@@ -239,7 +240,8 @@ impl<'m> View<'m> {
             changes: &lines[plan.changes()..plan.notes()],
             notes: &lines[plan.notes()..plan.bitmap()],
             bitmap: &lines[plan.bitmap()..plan.leaves()],
-            text: &lines[plan.text()..plan.total],
+            text: &lines[plan.text()..plan.incidents()],
+            incidents: &lines[plan.incidents()..plan.total],
         }
     }
 

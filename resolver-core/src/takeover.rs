@@ -3,6 +3,7 @@
 //! The caller holds the table's lock, so the old writer is dead: whatever it was doing, it stopped between two stores.
 
 use crate::cell;
+use crate::incident;
 use crate::layout::{count, epoch};
 use crate::record::{Words, head};
 use crate::slots::Slots;
@@ -30,6 +31,7 @@ impl<'m> Writer<'m> {
     /// Repairs what a dead writer left and goes on where it stopped. Handles, generations and readers stay good.
     pub(crate) fn take_over(view: View<'m>) -> Result<Self, Damaged> {
         let repaired = repair_cells(&view);
+        incident::repair(view.incidents);
         let mut writer = Writer::new(view);
         writer.counts().store(count::REPAIRED, writer.counts().load(count::REPAIRED).wrapping_add(repaired));
         writer.claim_sets()?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use resolver_core::pick::{Failover, Maglev, Random, Rendezvous, RoundRobin, Smooth, Weighted};
 use resolver_core::{
-    Bytes, Capacity, Endpoint, Handle, Line, Liveness, Name, Publication, ResolveError, Standing, Table, heap,
+    Bytes, Capacity, Counter, Endpoint, Handle, IncidentKind, Line, Liveness, Name, Publication,
+    ResolveError, Standing, Table, heap,
 };
 
 const CAPACITY: Capacity = Capacity { services: 3, endpoints: 40, configs: 2, text_bytes: 64 };
@@ -33,6 +34,8 @@ fn live() -> Vec<u64> {
     writer.set(limit, -5, Standing::FRESH).expect("it was added");
     let venue = writer.add_setting::<Bytes>("venue").expect("there is room");
     writer.set(venue, Bytes::new(b"XNAS").expect("it is short"), Standing::FRESH).expect("it was added");
+    writer.note(IncidentKind::BadRecord, "consul/oms", "oms-7: port 0", 1_000);
+    writer.note(IncidentKind::Hold, "consul/risk", "an empty answer", 2_000);
     memory.iter().flat_map(Line::to_words).collect()
 }
 
@@ -96,6 +99,11 @@ fn read_all(memory: &[Line]) -> bool {
     });
     let mut all = vec![Err(ResolveError::Busy); handles.len()];
     let _ = reader.together(&handles, &mut all);
+    for incident in reader.incidents() {
+        let _ = (incident.about(&mut [0; 272]).len() + incident.words(&mut [0; 272]).len(), incident.kind());
+        let _ = format!("{incident:?}");
+    }
+    let _ = Counter::ALL.map(|counter| reader.counter(counter));
     for number in 0..=255 {
         let mut name = [0; 24];
         let _ = reader.source(number).map(|source| (source.name(&mut name).len(), source.age_at_beat()));
@@ -115,6 +123,8 @@ fn take_over(memory: &[Line]) {
         }
         writer.remove(name);
     }
+    writer.note(IncidentKind::Other, "a", "new one", u64::MAX);
+    writer.count(Counter::Holds, 1);
     writer.beat(&[]);
 }
 
@@ -147,12 +157,12 @@ proptest! {
         take_over(&memory);
     }
 
-    /// Every word that a reader follows, in turn: heads and the directory.
+    /// Every word that a reader follows, in turn: heads, the directory and the log of errors.
     #[test]
-    fn damaged_heads_and_names_never_panic(section in 0usize..2, word in 0usize..64, value in any::<u64>()) {
+    fn damaged_heads_and_names_never_panic(section in 0usize..3, word in 0usize..80, value in any::<u64>()) {
         let mut words = live();
-        // Heads come after the header's 64 lines; the directory after 64 + 2 cell sections.
-        let start = if section == 0 { 64 * 8 } else { (64 + 2 * (3 + 32 + 2)) * 8 };
+        // Heads come after the header's 64 lines; the directory after 64 + 2 cell sections; the log of 8 entries is last.
+        let start = [64 * 8, (64 + 2 * (3 + 32 + 2)) * 8, words.len() - 8 * 5 * 8][section];
         prop_assert!(start + word < words.len());
         words[start + word] = value;
         let memory = lines(&words);

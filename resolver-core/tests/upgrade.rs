@@ -85,7 +85,7 @@ fn readers_of_before_stay_on_the_old_mapping_and_are_told() {
     let (reader, before) = (old.reader(), inode(&path));
     let oms = reader.service("oms").expect("it was published");
     let mut cached = reader.cached(oms);
-    let resolved = cached.resolve();
+    let resolved = cached.resolve(&reader);
     // The old agent makes way, and the newer one comes.
     drop(owned);
     put_newer_in_place(&path);
@@ -106,7 +106,7 @@ fn readers_of_before_stay_on_the_old_mapping_and_are_told() {
         Ok(_) => panic!("a table of another layout was opened"),
     }
     // The old mapping is as it was, though its file has no name any more.
-    assert_eq!((reader.resolve(oms), cached.resolve()), (resolved, resolved));
+    assert_eq!((reader.resolve(oms), cached.resolve(&reader)), (resolved, resolved));
     assert_eq!(port(&old), 1);
     assert!(old.faults().is_empty(), "{:?}", old.faults());
     assert_eq!(old.inspect().layout, LAYOUT_VERSION);

@@ -1,6 +1,6 @@
 /* Calls one function of the hot path 1000 times, for callgrind to count: `cargo xtask test c-abi`.
  *
- *     count PATH resolve|address|setting|round_robin|weighted|smooth|maglev, over the service `oms` */
+ *     count PATH resolve|address|cached|setting|round_robin|weighted|smooth|maglev|power_of_two, over the service `oms` */
 
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +22,43 @@ static int picks(const resolver_segment *segment, uint64_t handle, int32_t kind)
         }
     }
     resolver_picker_free(picker);
+    return 0;
+}
+
+static uint64_t load_of(const resolver_endpoint *endpoint, void *user) {
+    return endpoint->id ^ *(const uint64_t *)user;
+}
+
+static int less_loaded(const resolver_segment *segment, uint64_t handle) {
+    resolver_picker *picker;
+    resolver_endpoint endpoint;
+    uint64_t loads = 7;
+    int call;
+    if (resolver_picker_new(RESOLVER_PICKER_POWER_OF_TWO, 0, &picker) != RESOLVER_OK) {
+        return 1;
+    }
+    for (call = 0; call < CALLS; call++) {
+        if (resolver_pick_less_loaded(segment, picker, handle, load_of, &loads, &endpoint) != RESOLVER_OK) {
+            return 1;
+        }
+    }
+    resolver_picker_free(picker);
+    return 0;
+}
+
+static int cached(const resolver_segment *segment, uint64_t handle) {
+    resolver_cached *cached;
+    resolver_record record;
+    int call;
+    if (resolver_cached_new(segment, handle, &cached) != RESOLVER_OK) {
+        return 1;
+    }
+    for (call = 0; call < CALLS; call++) {
+        if (resolver_cached_resolve(cached, &record) != RESOLVER_OK) {
+            return 1;
+        }
+    }
+    resolver_cached_free(cached);
     return 0;
 }
 
@@ -62,6 +99,12 @@ int main(int count, char **arguments) {
             }
         }
         return 0;
+    }
+    if (strcmp(arguments[2], "cached") == 0) {
+        return cached(segment, handle);
+    }
+    if (strcmp(arguments[2], "power_of_two") == 0) {
+        return less_loaded(segment, handle);
     }
     if (strcmp(arguments[2], "round_robin") == 0) {
         return picks(segment, handle, RESOLVER_PICKER_ROUND_ROBIN);

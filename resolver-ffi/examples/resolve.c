@@ -51,6 +51,54 @@ static int print_picks(const resolver_segment *segment, uint64_t handle) {
     return 0;
 }
 
+/* A router's own view of its endpoints: what it has in flight with each. */
+struct book {
+    uint64_t id[16];
+    uint64_t in_flight[16];
+    size_t length;
+};
+
+static uint64_t in_flight(const resolver_endpoint *endpoint, void *user) {
+    const struct book *book = user;
+    for (size_t at = 0; at < book->length; at++) {
+        if (book->id[at] == endpoint->id) {
+            return book->in_flight[at];
+        }
+    }
+    return 0;
+}
+
+/* The less loaded of two; and the next candidate that has the tags, and is not left out, after the first one failed. */
+static int print_choices(const resolver_segment *segment, uint64_t handle, const resolver_record *primary) {
+    struct book book = {{primary->id}, {1000}, 1};
+    resolver_conditions conditions = {0};
+    resolver_picker *power = NULL, *walk = NULL;
+    resolver_ejections *ejections = NULL;
+    resolver_endpoint endpoint;
+    resolver_code code;
+    if ((code = resolver_picker_new(RESOLVER_PICKER_POWER_OF_TWO, 1, &power)) == RESOLVER_OK &&
+        (code = resolver_picker_new(RESOLVER_PICKER_FAILOVER, 0, &walk)) == RESOLVER_OK &&
+        (code = resolver_ejections_new(50, &ejections)) == RESOLVER_OK &&
+        (code = resolver_pick_less_loaded(segment, power, handle, in_flight, &book, &endpoint)) == RESOLVER_OK) {
+        printf("less loaded: not the primary %d\n", primary->endpoints < 2 || endpoint.id != primary->id);
+        conditions.tags = primary->tags;
+        conditions.ejections = ejections;
+        conditions.now_ns = 1;
+        code = resolver_pick_where(segment, walk, handle, 0, &conditions, &endpoint);
+        if (code == RESOLVER_OK && primary->endpoints > 1) {
+            resolver_eject(ejections, &endpoint, 1, 30000000000, primary->endpoints);
+            code = resolver_pick_where(segment, walk, handle, 0, &conditions, &endpoint);
+        }
+        if (code == RESOLVER_OK) {
+            printf("next candidate id %" PRIu64 "\n", endpoint.id);
+        }
+    }
+    resolver_ejections_free(ejections);
+    resolver_picker_free(walk);
+    resolver_picker_free(power);
+    return code == RESOLVER_OK ? 0 : failed("choose", code);
+}
+
 int main(int count, char **arguments) {
     if (count != 4) {
         fprintf(stderr, "usage: %s PATH SERVICE SETTING\n", arguments[0]);
@@ -99,6 +147,9 @@ int main(int count, char **arguments) {
            resolver_source_of(&record), record.endpoints, resolver_is_current(segment, handle, &record));
     printf("%s is %" PRId64 "\n", arguments[3], value);
     int result = print_picks(segment, handle);
+    if (result == 0) {
+        result = print_choices(segment, handle, &record);
+    }
     resolver_release(segment);
     return result;
 }

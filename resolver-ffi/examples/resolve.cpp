@@ -62,6 +62,37 @@ int main(int count, char **arguments) {
         std::cout << "order " << order << " to " << resolver::address_text(*endpoint) << " id " << endpoint->id
                   << " weight " << endpoint->weight << " zone " << endpoint->zone << '\n';
     }
+    auto power = resolver::Picker::make(RESOLVER_PICKER_POWER_OF_TWO, 1);
+    auto walk = resolver::Picker::make(RESOLVER_PICKER_FAILOVER);
+    auto ejections = resolver::Ejections::make(50);
+    if (!power || !walk || !ejections) {
+        return failed("make a picker", RESOLVER_INTERNAL);
+    }
+    // What this router has in flight with each endpoint.
+    auto in_flight = [&](const resolver::Endpoint &endpoint) noexcept -> std::uint64_t {
+        return endpoint.id == record->id ? 1000 : 0;
+    };
+    auto idle = power->pick_less_loaded(*segment, *handle, in_flight);
+    if (!idle) {
+        return failed("choose", idle.code());
+    }
+    std::cout << "less loaded: not the primary " << (record->endpoints < 2 || idle->id != record->id) << '\n';
+    // The next candidate that has the tags and is not left out, after the first one failed.
+    using std::chrono::nanoseconds;
+    resolver::Conditions conditions{};
+    conditions.tags = record->tags;
+    conditions.ejections = ejections->get();
+    conditions.now_ns = 1;
+    auto next = walk->pick_where(*segment, *handle, conditions);
+    if (next && record->endpoints > 1) {
+        ejections->eject(*next, nanoseconds(1), std::chrono::seconds(30), record->endpoints);
+        next = walk->pick_where(*segment, *handle, conditions);
+    }
+    if (!next) {
+        return failed("choose", next.code());
+    }
+    std::cout << "next candidate id " << next->id << '\n';
+
     // A copy is a second reference to the same mapping.
     resolver::Segment copy = *segment;
     return copy.is_replaced() ? 1 : 0;

@@ -109,6 +109,10 @@ enum resolver_code
      */
     RESOLVER_REPLACED = 23,
     /**
+     * There was no segment until the deadline; the message says what is not there.
+     */
+    RESOLVER_MISSING = 24,
+    /**
      * A defect of this library: a panic was caught. Please report it.
      */
     RESOLVER_INTERNAL = 90,
@@ -157,6 +161,10 @@ enum resolver_picker_kind
      * Any, each as likely. The seed is as for `WEIGHTED`.
      */
     RESOLVER_PICKER_RANDOM = 7,
+    /**
+     * The less loaded of two that are drawn; for `resolver_pick_less_loaded` alone. The seed is as for `WEIGHTED`.
+     */
+    RESOLVER_PICKER_POWER_OF_TWO = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -251,6 +259,10 @@ enum resolver_reason
      * Too few instances are healthy, so all that are known serve. The set may be fresh.
      */
     RESOLVER_REASON_PANIC = 10,
+    /**
+     * An operator took every endpoint out, so the service is empty.
+     */
+    RESOLVER_REASON_KILLED = 11,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -259,6 +271,18 @@ typedef enum resolver_reason resolver_reason;
 typedef uint8_t resolver_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
+
+/**
+ * A handle of one thread with a private copy of its last answer: one load and one comparison while nothing changed. For a
+ * handle that is asked all the time.
+ */
+typedef struct resolver_cached resolver_cached;
+
+/**
+ * Endpoints that one thread leaves out for a while: its own judgement, of which nobody else is told. Times are nanoseconds of
+ * any clock of this thread that only goes forward.
+ */
+typedef struct resolver_ejections resolver_ejections;
 
 /**
  * Watches the publisher's pulse for one thread.
@@ -395,6 +419,87 @@ typedef struct {
 } resolver_endpoint;
 
 /**
+ * Which endpoints may be picked: those that meet all of these. All zero: any. It may be kept and used again.
+ */
+typedef struct {
+    /**
+     * All of these tag bits; 0 for any.
+     */
+    uint64_t tags;
+    /**
+     * Whether it is to be of the zone below.
+     */
+    bool of_zone;
+    /**
+     * 0.
+     */
+    uint8_t reserved;
+    /**
+     * The zone's number.
+     */
+    uint16_t zone;
+    /**
+     * 0.
+     */
+    uint32_t reserved2;
+    /**
+     * Not those that are left out here at `now_ns`; null for none.
+     */
+    const resolver_ejections *ejections;
+    /**
+     * The caller's clock, as for `resolver_eject`.
+     */
+    uint64_t now_ns;
+    /**
+     * Those that this is true of; null for all. It is called for endpoints of a set until there are enough, within the
+     * pick: it must return, throw nothing, and not use the picker.
+     */
+    bool (*accept)(const resolver_endpoint *endpoint, void *user);
+    /**
+     * What `accept` is given.
+     */
+    void *user;
+} resolver_conditions;
+
+/**
+ * One distinct error of the publisher's.
+ */
+typedef struct {
+    /**
+     * How often it came, since it is in the log.
+     */
+    uint64_t count;
+    /**
+     * When it came first, in milliseconds since 1970.
+     */
+    uint64_t first_ms;
+    /**
+     * When it came last, in milliseconds since 1970.
+     */
+    uint64_t last_ms;
+    /**
+     * A number for its kind; `resolver_incident_kind` has its name.
+     */
+    uint8_t kind;
+    /**
+     * Whether its words were longer.
+     */
+    bool is_cut;
+    /**
+     * 0.
+     */
+    uint8_t reserved[6];
+    /**
+     * What it is about (a source, a service), with a zero at its end.
+     */
+    char about[280];
+    /**
+     * What went wrong, with a zero at its end.
+     */
+    char words[280];
+} resolver_incident;
+
+/**
  * How a service stands, whether or not it has an endpoint.
  */
 typedef struct {
@@ -485,9 +590,131 @@ extern "C" {
 uint32_t resolver_abi_version(void);
 
 /**
+ * A cached handle; freed with `resolver_cached_free`. Holds a reference to its segment until then. Off the hot path. (A handle
+ * that means nothing is found out when it is resolved.)
+ *
+ * Required:
+ *
+ * `segment` is null or one that is not released; `out` is null or may be written.
+ */
+resolver_code resolver_cached_new(const resolver_segment *segment,
+                                  uint64_t handle,
+                                  resolver_cached **out);
+
+/**
+ * Frees a cached handle, and gives its reference to the segment back. Null is left alone.
+ *
+ * Required:
+ *
+ * `cached` is null, or came from `resolver_cached_new` and is not used again.
+ */
+void resolver_cached_free(resolver_cached *cached);
+
+/**
+ * As `resolver_resolve` with the handle. The hot path.
+ *
+ * Required:
+ *
+ * `cached` is null or one that is not freed, and that no other thread uses meanwhile; `out` is null or may be written.
+ */
+resolver_code resolver_cached_resolve(resolver_cached *cached,
+                                      resolver_record *out);
+
+/**
+ * As `resolver_pick`, among the endpoints that meet conditions. For `ROUND_ROBIN` (the next of them), `RANDOM` (each as
+ * likely), `RENDEZVOUS` (the key's; where that is not among them, the one that would be the key's without it) and `FAILOVER`
+ * (what does not meet them counts as failed); `ARGUMENT` for another kind. No lock, no allocation, no system call; it looks
+ * at the whole set, at most 16 times.
+ *
+ * Fails as `resolver_pick`, and with `NONE_ACCEPTED`.
+ *
+ * Required:
+ *
+ * As `resolver_pick`; `conditions` is null or may be read, what it leads to is null or there, and `accept` may be called.
+ */
+resolver_code resolver_pick_where(const resolver_segment *segment,
+                                  resolver_picker *picker,
+                                  uint64_t handle,
+                                  uint64_t key,
+                                  const resolver_conditions *conditions,
+                                  resolver_endpoint *out);
+
+/**
+ * Picks the one of two endpoints, drawn at random, that has the lower load by the caller's word: `load` is called for both,
+ * with `user`, within the pick. It must return, throw nothing, and not use the picker. The picker is a `POWER_OF_TWO`;
+ * `ARGUMENT` for another kind. The hot path.
+ *
+ * Fails as `resolver_resolve`.
+ *
+ * Required:
+ *
+ * As `resolver_pick`; `load` is null or may be called.
+ */
+resolver_code resolver_pick_less_loaded(const resolver_segment *segment,
+                                        resolver_picker *picker,
+                                        uint64_t handle,
+                                        uint64_t (*load)(const resolver_endpoint *endpoint, void *user),
+                                        void *user,
+                                        resolver_endpoint *out);
+
+/**
  * What a code says, in English; it lives for ever and is never null.
  */
 const char *resolver_error_text(int32_t code);
+
+/**
+ * Room for 64 endpoints, of which at most so many percent of a set are left out at a time (one always may be, of a set of two
+ * or more, and the last one never is); freed with `resolver_ejections_free`. Off the hot path. `ARGUMENT` for more than 100.
+ *
+ * Required:
+ *
+ * `out` is null or may be written.
+ */
+resolver_code resolver_ejections_new(uint8_t most_percent,
+                                     resolver_ejections **out);
+
+/**
+ * Frees ejections. Null is left alone.
+ *
+ * Required:
+ *
+ * `ejections` is null, or came from `resolver_ejections_new` and is not used again.
+ */
+void resolver_ejections_free(resolver_ejections *ejections);
+
+/**
+ * Leaves an endpoint out until `until_ns`, by its id; `endpoints` is how many there are to pick from (of a record). `OK`, or
+ * `NONE_ACCEPTED` where too many are out already.
+ *
+ * Required:
+ *
+ * `ejections` is null or one that is not freed, and that no other thread uses meanwhile; `endpoint` is null or may be read.
+ */
+resolver_code resolver_eject(resolver_ejections *ejections,
+                             const resolver_endpoint *endpoint,
+                             uint64_t now_ns,
+                             uint64_t until_ns,
+                             size_t endpoints);
+
+/**
+ * Whether an endpoint is left out at this time. `false` for null.
+ *
+ * Required:
+ *
+ * As `resolver_eject`.
+ */
+bool resolver_is_ejected(const resolver_ejections *ejections,
+                         const resolver_endpoint *endpoint,
+                         uint64_t now_ns);
+
+/**
+ * Takes all of them back. Null is left alone.
+ *
+ * Required:
+ *
+ * As `resolver_eject`.
+ */
+void resolver_ejections_clear(resolver_ejections *ejections);
 
 /**
  * A liveness that knows nothing yet; freed with `resolver_liveness_free`. Off the hot path.
@@ -556,6 +783,81 @@ resolver_code resolver_resolve_fresh(const resolver_segment *segment,
                                      uint64_t *age_ns);
 
 /**
+ * The set's text: a JSON array with an object for each endpoint, in the set's order, its `id` and `tags` in it. As many bytes as there
+ * is `room` for, without a zero, while `length` says how many there are. `buffer` may be null where `room` is 0.
+ *
+ * Fails as `resolver_resolve`; what was written to `buffer` is then of no use.
+ *
+ * Required:
+ *
+ * `segment` is null or one that is not released; `buffer` is null or `room` bytes from it on may be written; `length` is null
+ * or may be written.
+ */
+resolver_code resolver_text(const resolver_segment *segment,
+                            uint64_t handle,
+                            char *buffer,
+                            size_t room,
+                            size_t *length);
+
+/**
+ * The name of a source by its number, cut to `room` bytes, the zero at its end included (25 are enough). `UNKNOWN` where
+ * there is none.
+ *
+ * Required:
+ *
+ * `segment` is null or one that is not released; `buffer` is null or `room` bytes from it on may be written.
+ */
+resolver_code resolver_source_name(const resolver_segment *segment,
+                                   uint8_t number,
+                                   char *buffer,
+                                   size_t room);
+
+/**
+ * One of the publisher's counters, since the segment was created: it only grows. Numbers are from 0 on;
+ * `resolver_counter_name` has their names. 0 for a number that there is not, and for null.
+ *
+ * Required:
+ *
+ * `segment` is null or one that is not released.
+ */
+uint64_t resolver_counter(const resolver_segment *segment, uint8_t number);
+
+/**
+ * The name of a counter, cut to `room` bytes, the zero at its end included (32 are enough). `UNKNOWN` for the first number that
+ * there is not.
+ *
+ * Required:
+ *
+ * `buffer` is null or `room` bytes from it on may be written.
+ */
+resolver_code resolver_counter_name(uint8_t number,
+                                    char *buffer,
+                                    size_t room);
+
+/**
+ * The name of an incident's kind, as `resolver_counter_name`.
+ *
+ * Required:
+ *
+ * As `resolver_counter_name`.
+ */
+resolver_code resolver_incident_kind(uint8_t kind, char *buffer, size_t room);
+
+/**
+ * The publisher's log of distinct errors, in no order: as many as there is `room` for, while `count` says how many there are.
+ * `incidents` may be null where `room` is 0. Each is of one moment; one that is being written at this moment is left out.
+ *
+ * Required:
+ *
+ * `segment` is null or one that is not released; `incidents` is null or `room` of them may be written; `count` is null or may
+ * be written.
+ */
+resolver_code resolver_incidents(const resolver_segment *segment,
+                                 resolver_incident *incidents,
+                                 size_t room,
+                                 size_t *count);
+
+/**
  * A picker of a `RESOLVER_PICKER_` kind; freed with `resolver_picker_free`. Off the hot path. `ARGUMENT` for a kind that there
  * is not.
  *
@@ -580,7 +882,8 @@ void resolver_picker_free(resolver_picker *picker);
  * Picks an endpoint of the service's set. The hot path: no lock, no allocation, no system call. `key` is for kinds that go by
  * key (an account, the hash of a text); others do not look at it.
  *
- * Fails as `resolver_resolve`, and with `NO_TABLE` (`MAGLEV`, `SMOOTH`) and `NONE_ACCEPTED` (`FAILOVER`).
+ * Fails as `resolver_resolve`, and with `NO_TABLE` (`MAGLEV`, `SMOOTH`), `NONE_ACCEPTED` (`FAILOVER`) and `ARGUMENT`
+ * (`POWER_OF_TWO`: that is `resolver_pick_less_loaded`'s).
  *
  * Required:
  *
@@ -715,6 +1018,21 @@ resolver_code resolver_open_with_message(const char *path,
                                          resolver_segment **out,
                                          char *message,
                                          size_t room);
+
+/**
+ * As `resolver_open_with_message`, for a program that may start before its agent: looks again until there is a segment, for
+ * `timeout_ms` at most (a year is the longest); then `MISSING`. What waiting does not mend is told at once. Blocks.
+ *
+ * Required:
+ *
+ * As `resolver_open_with_message`.
+ */
+resolver_code resolver_open_or_wait(const char *path,
+                                    int64_t owner_uid,
+                                    uint64_t timeout_ms,
+                                    resolver_segment **out,
+                                    char *message,
+                                    size_t room);
 
 /**
  * Another reference to the segment: one more `resolver_release` is due. Null is left alone.
@@ -877,7 +1195,7 @@ static inline uint8_t resolver_state_of(const resolver_address *address) {
  */
 static inline uint8_t resolver_reason_of(const resolver_address *address) {
     uint8_t reason = address->standing >> 3;
-    return reason <= RESOLVER_REASON_PANIC ? reason : (uint8_t)RESOLVER_REASON_BAD_ANSWER;
+    return reason <= RESOLVER_REASON_KILLED ? reason : (uint8_t)RESOLVER_REASON_BAD_ANSWER;
 }
 
 /**

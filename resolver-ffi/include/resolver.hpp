@@ -1,6 +1,7 @@
 // C++17 over resolver.h: owners that release what they own, and results in place of exceptions.
 //
-// Nothing here throws but what allocates a std::string (the message of a failed open, address_text).
+// Nothing here throws but what allocates a std::string or a std::vector (the message of a failed open, address_text, text,
+// incidents).
 
 #ifndef RESOLVER_HPP
 #define RESOLVER_HPP
@@ -15,6 +16,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "resolver.h"
 
@@ -27,6 +29,8 @@ using Address = resolver_address;
 using Endpoint = resolver_endpoint;
 using Standing = resolver_standing;
 using Bytes = resolver_bytes;
+using Conditions = resolver_conditions;
+using Incident = resolver_incident;
 
 inline const char *text(Code code) noexcept {
     return resolver_error_text(code);
@@ -113,6 +117,27 @@ class Segment {
         return segment;
     }
 
+    /// As open, for a program that may start before its agent; RESOLVER_MISSING after the timeout. Blocks.
+    static Result<Segment> open_or_wait(const std::string &path, std::chrono::milliseconds timeout,
+                                        std::optional<std::uint32_t> owner = std::nullopt,
+                                        std::string *message = nullptr) {
+        if (resolver_abi_version() != RESOLVER_ABI_VERSION) {
+            return Code{RESOLVER_INTERNAL};
+        }
+        char said[512] = "";
+        Segment segment;
+        std::int64_t uid = owner ? std::int64_t{*owner} : -1;
+        auto patience = timeout.count() < 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
+        Code code = resolver_open_or_wait(path.c_str(), uid, patience, &segment.segment_, said, sizeof said);
+        if (message != nullptr) {
+            *message = said;
+        }
+        if (code != RESOLVER_OK) {
+            return code;
+        }
+        return segment;
+    }
+
     Result<Handle> service(std::string_view name) const noexcept {
         return Result<Handle>::from(
             [&](Handle *out) { return resolver_service(segment_, name.data(), name.size(), &out->bits); });
@@ -177,6 +202,36 @@ class Segment {
         return Result<Standing>::from([&](Standing *out) { return resolver_standing_of(segment_, handle.bits, out); });
     }
 
+    /// Ids and tags of the set, as a JSON array, for people; empty where the publisher gave none.
+    Result<std::string> text(Handle handle) const {
+        std::string said;
+        std::size_t length = 0;
+        Code code = resolver_text(segment_, handle.bits, nullptr, 0, &length);
+        // It may have grown meanwhile.
+        while (code == RESOLVER_OK && length > said.size()) {
+            said.resize(length);
+            code = resolver_text(segment_, handle.bits, said.data(), said.size(), &length);
+        }
+        if (code != RESOLVER_OK) {
+            return code;
+        }
+        said.resize(length);
+        return said;
+    }
+
+    std::uint64_t counter(std::uint8_t number) const noexcept { return resolver_counter(segment_, number); }
+
+    /// The publisher's log of distinct errors.
+    std::vector<Incident> incidents() const {
+        std::vector<Incident> incidents(64);
+        std::size_t count = 0;
+        if (resolver_incidents(segment_, incidents.data(), incidents.size(), &count) != RESOLVER_OK) {
+            count = 0;
+        }
+        incidents.resize(count < incidents.size() ? count : incidents.size());
+        return incidents;
+    }
+
     /// Whether the path leads to another segment by now: open that one, and look names up again. A system call.
     bool is_replaced() const noexcept { return resolver_poll(segment_) == RESOLVER_REPLACED; }
 
@@ -184,6 +239,66 @@ class Segment {
 
   private:
     resolver_segment *segment_ = nullptr;
+};
+
+/// A handle of one thread that keeps its last answer, for one that is asked all the time. It holds a reference to its segment.
+class Cached {
+  public:
+    static Result<Cached> make(const Segment &segment, Handle handle) noexcept {
+        resolver_cached *made = nullptr;
+        Code code = resolver_cached_new(segment.get(), handle.bits, &made);
+        if (code != RESOLVER_OK) {
+            return code;
+        }
+        return Cached(made);
+    }
+    Cached() noexcept = default;
+
+    /// The hot path.
+    Result<Record> resolve() noexcept {
+        return Result<Record>::from([&](Record *out) { return resolver_cached_resolve(cached_.get(), out); });
+    }
+
+  private:
+    struct Free {
+        void operator()(resolver_cached *cached) const noexcept { resolver_cached_free(cached); }
+    };
+    explicit Cached(resolver_cached *cached) noexcept : cached_(cached) {}
+    std::unique_ptr<resolver_cached, Free> cached_;
+};
+
+/// Endpoints that one thread leaves out for a while. Times are of any clock of this thread that only goes forward.
+class Ejections {
+  public:
+    using Time = std::chrono::nanoseconds;
+
+    static Result<Ejections> make(std::uint8_t most_percent) noexcept {
+        resolver_ejections *made = nullptr;
+        Code code = resolver_ejections_new(most_percent, &made);
+        if (code != RESOLVER_OK) {
+            return code;
+        }
+        return Ejections(made);
+    }
+    Ejections() noexcept = default;
+
+    /// RESOLVER_NONE_ACCEPTED where too many are out already.
+    Code eject(const Endpoint &endpoint, Time now, Time until, std::size_t endpoints) noexcept {
+        return resolver_eject(ejections_.get(), &endpoint, static_cast<std::uint64_t>(now.count()),
+                              static_cast<std::uint64_t>(until.count()), endpoints);
+    }
+    bool is_out(const Endpoint &endpoint, Time now) const noexcept {
+        return resolver_is_ejected(ejections_.get(), &endpoint, static_cast<std::uint64_t>(now.count()));
+    }
+    void clear() noexcept { resolver_ejections_clear(ejections_.get()); }
+    const resolver_ejections *get() const noexcept { return ejections_.get(); }
+
+  private:
+    struct Free {
+        void operator()(resolver_ejections *ejections) const noexcept { resolver_ejections_free(ejections); }
+    };
+    explicit Ejections(resolver_ejections *ejections) noexcept : ejections_(ejections) {}
+    std::unique_ptr<resolver_ejections, Free> ejections_;
 };
 
 /// A picker of one thread and one service.
@@ -204,6 +319,39 @@ class Picker {
     Result<Endpoint> pick(const Segment &segment, Handle handle, std::uint64_t key = 0) noexcept {
         return Result<Endpoint>::from(
             [&](Endpoint *out) { return resolver_pick(segment.get(), picker_.get(), handle.bits, key, out); });
+    }
+
+    /// Among the endpoints that meet conditions.
+    Result<Endpoint> pick_where(const Segment &segment, Handle handle, const Conditions &conditions,
+                                std::uint64_t key = 0) noexcept {
+        return Result<Endpoint>::from([&](Endpoint *out) {
+            return resolver_pick_where(segment.get(), picker_.get(), handle.bits, key, &conditions, out);
+        });
+    }
+
+    /// Among the endpoints that `accept` is true of: bool(const Endpoint &) noexcept, called within the pick.
+    template <typename F>
+    std::enable_if_t<std::is_nothrow_invocable_r_v<bool, F &, const Endpoint &>, Result<Endpoint>>
+    pick_if(const Segment &segment, Handle handle, F accept, std::uint64_t key = 0) noexcept {
+        Conditions conditions{};
+        conditions.user = &accept;
+        conditions.accept = [](const Endpoint *endpoint, void *user) -> bool {
+            return (*static_cast<F *>(user))(*endpoint);
+        };
+        return pick_where(segment, handle, conditions, key);
+    }
+
+    /// The less loaded of two, for a RESOLVER_PICKER_POWER_OF_TWO; `load` is std::uint64_t(const Endpoint &) noexcept, called
+    /// within the pick. The hot path.
+    template <typename F>
+    std::enable_if_t<std::is_nothrow_invocable_r_v<std::uint64_t, F &, const Endpoint &>, Result<Endpoint>>
+    pick_less_loaded(const Segment &segment, Handle handle, F load) noexcept {
+        auto call = [](const Endpoint *endpoint, void *user) -> std::uint64_t {
+            return (*static_cast<F *>(user))(*endpoint);
+        };
+        return Result<Endpoint>::from([&](Endpoint *out) {
+            return resolver_pick_less_loaded(segment.get(), picker_.get(), handle.bits, call, &load, out);
+        });
     }
 
     Code failed() noexcept { return resolver_picker_failed(picker_.get()); }

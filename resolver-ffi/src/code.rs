@@ -46,12 +46,14 @@ pub enum Code {
     Table = 22,
     /// The path leads to another segment by now, or to none: open it again, look names up again, release this one.
     Replaced = 23,
+    /// There was no segment until the deadline; the message says what is not there.
+    Missing = 24,
     /// A defect of this library: a panic was caught. Please report it.
     Internal = 90,
 }
 
 impl Code {
-    const ALL: [Code; 19] = [
+    const ALL: [Code; 20] = [
         Code::Ok,
         Code::Null,
         Code::Length,
@@ -70,6 +72,7 @@ impl Code {
         Code::Untrusted,
         Code::Table,
         Code::Replaced,
+        Code::Missing,
         Code::Internal,
     ];
 
@@ -95,6 +98,7 @@ impl Code {
             Code::Untrusted => c"the file is not to be trusted: its kind, owner, mode or links are wrong",
             Code::Table => c"the file is no table of a layout that this library reads",
             Code::Replaced => c"another segment has taken this one's place; open it, and look the names up again",
+            Code::Missing => c"there was no segment until the deadline; is the agent running?",
             Code::Internal => c"a defect of this library; please report it",
         }
     }
@@ -145,6 +149,7 @@ impl From<&SegmentError> for Code {
         match error {
             SegmentError::Untrusted { .. } => Code::Untrusted,
             SegmentError::Table { .. } => Code::Table,
+            SegmentError::Missing { .. } => Code::Missing,
             // The others are a writer's, which a reader never meets.
             _ => Code::Io,
         }

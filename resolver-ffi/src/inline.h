@@ -13,7 +13,7 @@ static inline uint8_t resolver_state_of(const resolver_address *address) {
  */
 static inline uint8_t resolver_reason_of(const resolver_address *address) {
     uint8_t reason = address->standing >> 3;
-    return reason <= RESOLVER_REASON_PANIC ? reason : (uint8_t)RESOLVER_REASON_BAD_ANSWER;
+    return reason <= RESOLVER_REASON_KILLED ? reason : (uint8_t)RESOLVER_REASON_BAD_ANSWER;
 }
 
 /**

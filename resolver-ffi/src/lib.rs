@@ -11,15 +11,19 @@
 //! - **Outputs** are written on success alone, unless a function says otherwise: on an error the last answer is still there.
 //! - **No unwinding.** Every function is `extern "C"`, out of which Rust lets no panic: it would end the process. The cold
 //!   functions catch it before and give [`Code::Internal`]. The hot ones ([`resolver_resolve`], [`resolver_resolve_address`],
-//!   [`resolver_resolve_fresh`], [`resolver_pick`], the getters of settings and [`resolver_epoch`]) do not pay for that: their
+//!   [`resolver_resolve_fresh`], [`resolver_cached_resolve`], [`resolver_pick`], [`resolver_pick_where`],
+//!   [`resolver_pick_less_loaded`], the getters of settings and [`resolver_epoch`]) do not pay for that: their
 //!   release code leads to no panic, which `cargo xtask test c-abi` looks for in the library itself.
 //! - **Threads.** A segment may be used by any number of threads at once, and is unmapped when its last reference is released. A
 //!   picker and a liveness belong to one thread at a time.
 
 mod argument;
+mod cached;
+mod choice;
 mod code;
-
+mod ejections;
 mod liveness;
+mod log;
 mod picker;
 mod record;
 mod resolve;
@@ -27,10 +31,20 @@ mod segment;
 mod setting;
 mod standing;
 
+pub use cached::{Cached, resolver_cached_free, resolver_cached_new, resolver_cached_resolve};
+pub use choice::{Conditions, resolver_pick_less_loaded, resolver_pick_where};
 pub use code::{Code, resolver_error_text};
+pub use ejections::{
+    Ejections, resolver_eject, resolver_ejections_clear, resolver_ejections_free, resolver_ejections_new,
+    resolver_is_ejected,
+};
 pub use liveness::{
     Liveness, RESOLVER_UNKNOWN_AGE, resolver_liveness_age, resolver_liveness_free, resolver_liveness_new,
     resolver_liveness_poll, resolver_liveness_silence, resolver_resolve_fresh,
+};
+pub use log::{
+    Incident, resolver_counter, resolver_counter_name, resolver_incident_kind, resolver_incidents,
+    resolver_source_name, resolver_text,
 };
 pub use picker::{
     Picker, PickerKind, resolver_pick, resolver_picker_failed, resolver_picker_free, resolver_picker_new,
@@ -42,8 +56,8 @@ pub use resolve::{
     resolver_standing_of,
 };
 pub use segment::{
-    Segment, resolver_epoch, resolver_open, resolver_open_with_message, resolver_poll, resolver_release,
-    resolver_retain, resolver_service,
+    Segment, resolver_epoch, resolver_open, resolver_open_or_wait, resolver_open_with_message, resolver_poll,
+    resolver_release, resolver_retain, resolver_service,
 };
 pub use setting::{
     Bytes, SettingBool, SettingBytes, SettingF64, SettingI64, resolver_get_bool, resolver_get_bytes,

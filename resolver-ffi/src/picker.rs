@@ -1,6 +1,8 @@
 //! Pickers: which endpoint of a set is this thread's next.
 
-use resolver_core::pick::{Failover, Maglev, PickError, Random, Rendezvous, RoundRobin, Smooth, Weighted};
+use resolver_core::pick::{
+    Failover, Maglev, PickError, PowerOfTwo, Random, Rendezvous, RoundRobin, Smooth, Weighted,
+};
 use resolver_core::{Handle, Reader, ResolveError};
 
 use crate::argument::{Output, exclusive, output, reference};
@@ -26,6 +28,8 @@ pub enum PickerKind {
     Failover = 6,
     /// Any, each as likely. The seed is as for `WEIGHTED`.
     Random = 7,
+    /// The less loaded of two that are drawn; for `resolver_pick_less_loaded` alone. The seed is as for `WEIGHTED`.
+    PowerOfTwo = 8,
 }
 
 /// A picker, of one thread and one service: its cursor lies in it, and nothing that is shared is written.
@@ -44,6 +48,8 @@ pub enum Picker {
     Failover(Failover),
     /// See [`PickerKind`].
     Random(Random),
+    /// See [`PickerKind`].
+    PowerOfTwo(PowerOfTwo),
 }
 
 /// A picker of a `RESOLVER_PICKER_` kind; freed with `resolver_picker_free`. Off the hot path. `ARGUMENT` for a kind that there
@@ -66,6 +72,7 @@ pub unsafe extern "C" fn resolver_picker_new(kind: i32, seed: u64, out: *mut *mu
             kind if kind == PickerKind::Rendezvous as i32 => Picker::Rendezvous,
             kind if kind == PickerKind::Failover as i32 => Picker::Failover(Failover::new()),
             kind if kind == PickerKind::Random as i32 => Picker::Random(Random::new(seed)),
+            kind if kind == PickerKind::PowerOfTwo as i32 => Picker::PowerOfTwo(PowerOfTwo::new(seed)),
             _ => return Err(Code::Argument),
         };
         out.write(Box::into_raw(Box::new(picker)));
@@ -89,7 +96,8 @@ pub unsafe extern "C" fn resolver_picker_free(picker: *mut Picker) {
 /// Picks an endpoint of the service's set. The hot path: no lock, no allocation, no system call. `key` is for kinds that go by
 /// key (an account, the hash of a text); others do not look at it.
 ///
-/// Fails as `resolver_resolve`, and with `NO_TABLE` (`MAGLEV`, `SMOOTH`) and `NONE_ACCEPTED` (`FAILOVER`).
+/// Fails as `resolver_resolve`, and with `NO_TABLE` (`MAGLEV`, `SMOOTH`), `NONE_ACCEPTED` (`FAILOVER`) and `ARGUMENT`
+/// (`POWER_OF_TWO`: that is `resolver_pick_less_loaded`'s).
 ///
 /// # Safety
 ///
@@ -118,6 +126,8 @@ pub unsafe extern "C" fn resolver_pick(
         Picker::Rendezvous => rendezvous(reader, handle, key, out),
         Picker::Failover(picker) => failover(reader, picker, handle, out),
         Picker::Random(picker) => random(reader, picker, handle, out),
+        // Nobody says what it goes by here.
+        Picker::PowerOfTwo(_) => Code::Argument,
     }
 }
 
@@ -164,7 +174,7 @@ fn resolve(error: ResolveError) -> PickError {
 }
 
 #[inline(always)]
-fn answer(picked: Result<resolver_core::Endpoint, PickError>, out: Output<Endpoint>) -> Code {
+pub(crate) fn answer(picked: Result<resolver_core::Endpoint, PickError>, out: Output<Endpoint>) -> Code {
     match picked {
         Ok(endpoint) => {
             out.write(endpoint.into());

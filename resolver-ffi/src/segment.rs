@@ -5,8 +5,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use resolver_core::shm::Owner;
+use resolver_core::shm::{Owner, SegmentOptions};
 use resolver_core::{Name, Reader};
 
 use crate::argument::{output, reference, text};
@@ -14,6 +15,8 @@ use crate::code::{Code, guarded};
 
 /// The longest path, with the zero at its end.
 const PATH_MAX: usize = 4096;
+/// The longest that is waited: so that a time is always one that can be told.
+const YEAR_MS: u64 = 365 * 86_400_000;
 
 /// A mapped segment, counted: every thread may use it, and the mapping stays until the last reference is released.
 pub struct Segment {
@@ -28,8 +31,16 @@ struct Parts {
 }
 
 impl Segment {
-    fn open(path: &Path, owner: Owner) -> Result<Arc<Segment>, resolver_core::SegmentError> {
-        let mapping = resolver_core::Segment::open_from(path, owner)?;
+    fn open(
+        path: &Path,
+        owner: Owner,
+        deadline: Option<Instant>,
+    ) -> Result<Arc<Segment>, resolver_core::SegmentError> {
+        let options = SegmentOptions { owner, ..SegmentOptions::default() };
+        let mapping = match deadline {
+            Some(deadline) => options.open_or_wait(path, deadline)?,
+            None => options.open(path)?,
+        };
         // SAFETY: The lifetime alone is made longer.
         // - What a reader borrows is the mapped memory, which does not move when the `Segment` that owns the mapping does.
         // - It stays mapped until `mapping` is dropped, which is with the reader: both are fields of one value that is
@@ -74,6 +85,41 @@ pub unsafe extern "C" fn resolver_open_with_message(
     message: *mut c_char,
     room: usize,
 ) -> Code {
+    // SAFETY: By the caller's word.
+    unsafe { open(path, owner_uid, None, out, message, room) }
+}
+
+/// As `resolver_open_with_message`, for a program that may start before its agent: looks again until there is a segment, for
+/// `timeout_ms` at most (a year is the longest); then `MISSING`. What waiting does not mend is told at once. Blocks.
+///
+/// # Safety
+///
+/// As `resolver_open_with_message`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn resolver_open_or_wait(
+    path: *const c_char,
+    owner_uid: i64,
+    timeout_ms: u64,
+    out: *mut *mut Segment,
+    message: *mut c_char,
+    room: usize,
+) -> Code {
+    let timeout = Duration::from_millis(timeout_ms.min(YEAR_MS));
+    // SAFETY: By the caller's word.
+    unsafe { open(path, owner_uid, Some(Instant::now() + timeout), out, message, room) }
+}
+
+/// # Safety
+///
+/// As `resolver_open_with_message`.
+unsafe fn open(
+    path: *const c_char,
+    owner_uid: i64,
+    deadline: Option<Instant>,
+    out: *mut *mut Segment,
+    message: *mut c_char,
+    room: usize,
+) -> Code {
     let mut said = String::new();
     let code = guarded(|| {
         // SAFETY: By the caller's word.
@@ -83,7 +129,7 @@ pub unsafe extern "C" fn resolver_open_with_message(
             Err(_) if owner_uid == -1 => Owner::SelfOrRoot,
             Err(_) => return Err(Code::Argument),
         };
-        let segment = Segment::open(path, owner).map_err(|error| {
+        let segment = Segment::open(path, owner, deadline).map_err(|error| {
             said = error.to_string();
             Code::from(&error)
         })?;
@@ -201,7 +247,7 @@ unsafe fn path_of<'a>(path: *const c_char) -> Result<&'a Path, Code> {
 /// # Safety
 ///
 /// `message` is null or `room` bytes from it on may be written.
-unsafe fn tell(said: &str, message: *mut c_char, room: usize) {
+pub(crate) unsafe fn tell(said: &str, message: *mut c_char, room: usize) {
     if message.is_null() || room == 0 {
         return;
     }

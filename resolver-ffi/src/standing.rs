@@ -42,6 +42,8 @@ pub enum Reason {
     BadAnswer = 9,
     /// Too few instances are healthy, so all that are known serve. The set may be fresh.
     Panic = 10,
+    /// An operator took every endpoint out, so the service is empty.
+    Killed = 11,
 }
 
 /// How a service stands, whether or not it has an endpoint.
@@ -76,6 +78,7 @@ const _: () = {
     assert!(Reason::Restored as u8 == core_table::Reason::Restored as u8);
     assert!(Reason::BadAnswer as u8 == core_table::Reason::BadAnswer as u8);
     assert!(Reason::Panic as u8 == core_table::Reason::Panic as u8);
+    assert!(Reason::Killed as u8 == core_table::Reason::Killed as u8);
     // The next one is missing here.
-    assert!(core_table::Reason::from_byte(Reason::Panic as u8 + 1).is_none());
+    assert!(core_table::Reason::from_byte(Reason::Killed as u8 + 1).is_none());
 };

@@ -12,6 +12,8 @@ order 0 to 10.0.0.1:9001 id 4369 weight 1 zone 7
 order 1 to 10.0.0.2:9002 id 8738 weight 2 zone 7
 order 2 to 10.0.0.3:9003 id 13107 weight 3 zone 7
 order 3 to 10.0.0.4:9004 id 17476 weight 4 zone 7
+less loaded: not the primary 1
+next candidate id 8738
 ";
 
 fn says_what_was_published(compiler: &Compiler, source: &str) {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::mem::{align_of, offset_of, size_of};
 
 use native::{Compiler, Linked, Prefix};
-use resolver_ffi::{Address, Bytes, Code, Endpoint, Record, SettingI64, Standing};
+use resolver_ffi::{Address, Bytes, Code, Conditions, Endpoint, Incident, Record, SettingI64, Standing};
 
 macro_rules! assertions {
     ($text:ident, $name:literal, $type:ty, $($field:ident),+) => {
@@ -66,6 +66,33 @@ fn source() -> String {
     );
     assertions!(text, "resolver_standing", Standing, generation, state, reason, source, reserved);
     assertions!(text, "resolver_bytes", Bytes, bytes, length);
+    assertions!(
+        text,
+        "resolver_conditions",
+        Conditions,
+        tags,
+        of_zone,
+        reserved,
+        zone,
+        reserved2,
+        ejections,
+        now_ns,
+        accept,
+        user
+    );
+    assertions!(
+        text,
+        "resolver_incident",
+        Incident,
+        count,
+        first_ms,
+        last_ms,
+        kind,
+        is_cut,
+        reserved,
+        about,
+        words
+    );
     assertions!(text, "resolver_i64_setting", SettingI64, bits);
     for kind in ["f64", "bool", "bytes"] {
         writeln!(text, "CHECK(sizeof(resolver_{kind}_setting) == 8, \"{kind}\");").expect("a text has room");
@@ -95,8 +122,10 @@ fn version_1() {
         size_of::<Endpoint>(),
         size_of::<Standing>(),
         size_of::<Bytes>(),
+        size_of::<Conditions>(),
+        size_of::<Incident>(),
     ];
-    assert_eq!(sizes, [24, 64, 56, 16, 49]);
+    assert_eq!(sizes, [24, 64, 56, 16, 49, 48, 592]);
     let address = [offset_of!(Address, port), offset_of!(Address, family), offset_of!(Address, standing)];
     assert_eq!(address, [20, 22, 23]);
     let record = [
@@ -119,6 +148,12 @@ fn version_1() {
         offset_of!(Endpoint, generation),
     ];
     assert_eq!(endpoint, [18, 20, 22, 23, 24, 32, 44, 48]);
-    let codes = [Code::Null, Code::Never, Code::Busy, Code::Old, Code::Kind, Code::Io, Code::Replaced];
-    assert_eq!(codes.map(|code| code as i32), [1, 10, 13, 16, 18, 20, 23]);
+    let conditions =
+        [offset_of!(Conditions, zone), offset_of!(Conditions, ejections), offset_of!(Conditions, user)];
+    assert_eq!(conditions, [10, 16, 40]);
+    let incident = [offset_of!(Incident, kind), offset_of!(Incident, about), offset_of!(Incident, words)];
+    assert_eq!(incident, [24, 32, 312]);
+    let codes =
+        [Code::Null, Code::Never, Code::Busy, Code::Old, Code::Kind, Code::Io, Code::Replaced, Code::Missing];
+    assert_eq!(codes.map(|code| code as i32), [1, 10, 13, 16, 18, 20, 23, 24]);
 }

@@ -4,18 +4,24 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 
-use resolver_core::{OwnedSegment, SegmentError, Writer};
+use resolver_core::shm::Origin;
+use resolver_core::{Counter, IncidentKind, OwnedSegment, SegmentError, Writer};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
+use crate::control::Control;
 use crate::health::{Health, HealthError, HealthServer};
+use crate::kill::Kills;
+use crate::last_good::{Keeper, LastGood};
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pin::{PinError, avoid, pin_sync};
 use crate::policy::Zones;
-use crate::publisher::{Ended, Patience, Publisher};
+use crate::publisher::{Ended, Hand, Patience, Publisher};
 use crate::report::{Inflow, ReportSocket, SocketError};
+use crate::sealed::{Held, SealedError};
 use crate::source::Source;
 use crate::view::View;
 
@@ -38,6 +44,14 @@ pub enum AgentError {
     /// Nobody could ask how the agent is.
     #[error(transparent)]
     Health(#[from] HealthError),
+    /// The directory for what outlives this process cannot be used.
+    #[error(transparent)]
+    State(#[from] SealedError),
+    /// It cannot be known what an operator took out.
+    #[error(
+        "what an operator took out is not known: {0}; look at it, and remove it to let everything in again"
+    )]
+    Kills(SealedError),
     /// The runtime could not be started.
     #[error("cannot start the sync thread's runtime: {0}")]
     Runtime(#[from] std::io::Error),
@@ -61,6 +75,10 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
     // One runtime for the agent's life: `stop` waits for signals that this runtime's driver receives.
     let runtime = runtime()?;
     let mut stop = pin!(stop);
+    let ledger = Ledger::default();
+    let mut keeper = None;
+    let mut held = None;
+    let mut kills = None;
     loop {
         let mut segment = OwnedSegment::acquire(&config.segment.path, &config.capacity())?;
         let (path, origin, size) = (config.segment.path.display(), segment.origin(), segment.size());
@@ -71,6 +89,13 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             reports = reports.with_socket(ReportSocket::bind(&options)?);
             tracing::info!(path = %options.path.display(), "receives reports");
         }
+        if let (None, Some(directory)) = (&held, &config.state.directory) {
+            held = Some(Held::take(directory)?);
+        }
+        if keeper.is_none() {
+            keeper = Some(keep(config, catalog, &ledger, is_cold(&segment)?)?);
+        }
+        let hand = hand(config, &ledger, kills.take())?;
         let publication = Publication {
             sources: config.sources()?,
             views: config.views(),
@@ -79,14 +104,20 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             zones: config.zones(),
             reports,
         };
-        let ended =
-            publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current(), &metrics);
+        let writer = segment.writer()?;
+        let (ended, out) =
+            publication.run_on(&runtime, writer, stop.as_mut(), || watch.is_current(), &metrics, hand);
         match ended {
             Ended::Stopped => {
+                if let Some(Some(keeper)) = keeper {
+                    keeper.finish();
+                }
                 tracing::info!(%path, "stopped; readers keep the last table");
                 return Ok(());
             }
             Ended::Superseded => {
+                // Their file may be gone with the segment's.
+                kills = Some(out);
                 tracing::warn!(%path, "the segment's file is gone or another; publishing anew")
             }
         }
@@ -103,6 +134,57 @@ fn watched(config: &Config, catalog: &Catalog) -> Result<(Metrics, Option<Health
     let server = HealthServer::start_with_metrics(options, health, move || counts.page(&catalog))?;
     tracing::info!("health and metrics on http://{}", server.address());
     Ok((metrics, Some(server)))
+}
+
+/// Whether no registry has ever spoken through this segment: what is on disk is newer than what it has, then.
+fn is_cold(segment: &OwnedSegment) -> Result<bool, SegmentError> {
+    Ok(segment.origin() != Origin::TakenOver || segment.reader()?.counter(Counter::Contacts) == 0)
+}
+
+/// Reads the last good table, where it is kept, for an agent that has no other; and keeps it from now on.
+fn keep(config: &Config, catalog: &Catalog, ledger: &Ledger, cold: bool) -> std::io::Result<Option<Keeper>> {
+    let Some(options) = config.state.last_good() else { return Ok(None) };
+    let known = LastGood::read(&options).unwrap_or_else(|error| {
+        let aside = LastGood::set_aside(&options);
+        let aside = aside.map_or(String::new(), |path| format!("; it is {} now", path.display()));
+        tracing::error!("the last good table is not served: {error}{aside}");
+        ledger.count(Counter::SnapshotsFailed, 1);
+        ledger.note(IncidentKind::Snapshot, "last-good", &error.to_string());
+        LastGood::default()
+    });
+    if cold && !known.is_empty() {
+        let services = known.fill(catalog, &config.views());
+        let path = options.path.display();
+        tracing::warn!(%path, services, "serves the last good table from disk, as STALE, until the registries answer");
+    }
+    Keeper::start(options, known, catalog.clone(), config.views(), ledger.clone()).map(Some)
+}
+
+/// What an operator took out, and where operators ask. `known`: what this agent has known, if it is not at its start.
+fn hand(config: &Config, ledger: &Ledger, known: Option<Kills>) -> Result<Hand, AgentError> {
+    let segment = &config.segment.path;
+    let store = config.state.kills(segment);
+    let kills = match known {
+        Some(kills) => {
+            if let Err(error) = store.write(&kills.list()) {
+                tracing::error!("what is out is not kept, and lost with this agent: {error}");
+            }
+            kills
+        }
+        None => store.read().map_err(AgentError::Kills)?,
+    };
+    for kill in kills.list() {
+        tracing::warn!(target = %kill.target, service = kill.service, reason = kill.reason, "is out, by an operator's order");
+    }
+    let (options, named) = config.control.options(segment);
+    let control = if named || crate::config::fits(&options.path) {
+        Some(Control::bind(&options, store, config.control.terms())?)
+    } else {
+        let path = options.path.display();
+        tracing::warn!(%path, "too long for a socket, so no operator can ask this agent; name one: [control] socket");
+        None
+    };
+    Ok(Hand { kills, control, ledger: ledger.clone() })
 }
 
 /// Everything that a sync thread needs besides a table.
@@ -129,7 +211,7 @@ impl Publication {
     /// [`std::io::Error`] where the runtime cannot be started.
     pub fn run(self, writer: Writer<'_>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let runtime = runtime()?;
-        self.run_on(&runtime, writer, stop, || true, &Metrics::default());
+        let _ = self.run_on(&runtime, writer, stop, || true, &Metrics::default(), Hand::default());
         Ok(())
     }
 
@@ -140,13 +222,16 @@ impl Publication {
         stop: impl Future<Output = ()>,
         is_current: impl Fn() -> bool,
         metrics: &Metrics,
-    ) -> Ended {
+        hand: Hand,
+    ) -> (Ended, Kills) {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
         let mut publisher =
             Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
                 .with_reports(self.reports)
-                .with_metrics(metrics.clone());
-        LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
+                .with_metrics(metrics.clone())
+                .with_hand(hand);
+        let ended = LocalSet::new().block_on(runtime, publisher.run(stop, is_current));
+        (ended, publisher.into_kills())
     }
 }
 

@@ -78,12 +78,24 @@
 //!
 //! [health]
 //! listen = "127.0.0.1:9600"             # /health, /ready, /metrics; left out: nowhere
+//!
+//! [state]                               # what outlives the machine's restart; left out: nothing does
+//! directory = "/var/lib/resolver"       # one for each agent
+//! every = "10s"                         # how often the last good table is written, if it is another
+//! max_age = "24h"                       # how long it is good for an agent that starts with nothing else
+//!
+//! [control]                             # the operator's hand: resolver kill, allow, kills
+//! socket = "/run/resolver/control.sock" # left out: beside the segment, main.seg.control
+//! group = 1001                          # the id of the group that may ask; left out: the agent's user and root
+//! kill_for = "30m"                      # how long an endpoint is out, where the operator does not say
+//! kill_max = "24h"                      # the longest that may be asked for
 //! ```
 
 mod duration;
 mod health;
 mod host;
 mod source;
+mod state;
 mod view;
 
 use std::collections::BTreeSet;
@@ -102,6 +114,8 @@ pub use duration::parse as parse_duration;
 pub use health::HealthConfig;
 pub use host::{HostConfig, ReportsConfig};
 pub use source::{Kind, SourceConfig};
+pub(crate) use state::fits;
+pub use state::{ControlConfig, StateConfig, control_path};
 pub use view::{EjectionConfig, ViewConfig, ZoneConfig};
 
 /// Why a configuration cannot be used.
@@ -153,6 +167,10 @@ pub struct Config {
     pub reports: ReportsConfig,
     /// Where the agent says how it is.
     pub health: HealthConfig,
+    /// What outlives the machine's restart.
+    pub state: StateConfig,
+    /// Where operators ask.
+    pub control: ControlConfig,
 }
 
 /// Where the table is, and how large.
@@ -254,6 +272,9 @@ impl Config {
         }
         if let Err(error) = self.health.check() {
             return invalid(format!("health: {error}"));
+        }
+        if let Err(error) = self.state.check().and_then(|()| self.control.check()) {
+            return invalid(error);
         }
         let mut names = BTreeSet::new();
         for view in &self.views {

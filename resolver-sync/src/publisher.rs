@@ -4,6 +4,8 @@
 //! own), a tick, or the word to stop.
 
 mod course;
+mod hand;
+mod inherited;
 mod overlays;
 mod shelf;
 mod staged;
@@ -19,10 +21,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
-use resolver_core::{Reason, Writer};
+use resolver_core::{Counter, Reason, Writer};
 
 use crate::catalog::Catalog;
+use crate::control::Control;
 use crate::guard::Verdict;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::policy::Zones;
 use crate::record::ServiceSet;
@@ -30,6 +34,8 @@ use crate::report::Inflow;
 use crate::source::{Fault, LocalFuture, Report, Source};
 use crate::view::View;
 
+pub(crate) use hand::Hand;
+use hand::Orders;
 use overlays::Overlays;
 use shelf::{Publication, Shelf};
 use watched::Watched;
@@ -84,6 +90,11 @@ pub struct Publisher<'t> {
     /// What callers report, while nobody publishes.
     reports: Inflow,
     metrics: Metrics,
+    /// Where operators ask, while nobody publishes.
+    control: Option<Control>,
+    ledger: Ledger,
+    /// What others of this process note.
+    outside: Ledger,
 }
 
 /// A source's watch that ended, and why.
@@ -111,9 +122,11 @@ impl<'t> Publisher<'t> {
         catalog: Catalog,
         zones: Zones,
     ) -> Self {
-        let mut sources: Vec<Watched> = sources.into_iter().map(Watched::new).collect();
+        let ledger = Ledger::default();
+        let watched = |source| Watched::new(source, ledger.clone());
+        let mut sources: Vec<Watched> = sources.into_iter().map(watched).collect();
         let overlays = Overlays::new(&sources);
-        let mut shelf = Shelf::new(writer, catalog, zones);
+        let mut shelf = Shelf::new(writer, catalog, zones, ledger.clone());
         for view in &views {
             if let Some(source) = sources.iter().position(|source| source.name() == view.source) {
                 shelf.reserve(view, source as u8);
@@ -151,7 +164,7 @@ impl<'t> Publisher<'t> {
                 }
             }
         }
-        let mut publisher = Publisher {
+        Publisher {
             shelf,
             sources,
             overlays,
@@ -162,10 +175,18 @@ impl<'t> Publisher<'t> {
             watches: FuturesUnordered::new(),
             reports: Inflow::default(),
             metrics: Metrics::default(),
-        };
-        publisher.restore();
-        publisher.overlays.inherit(&publisher.sources);
-        publisher
+            control: None,
+            ledger,
+            outside: Ledger::default(),
+        }
+    }
+
+    /// Leaves out what an operator took out, and takes further orders.
+    pub(crate) fn with_hand(mut self, hand: Hand) -> Self {
+        *self.shelf.kills() = hand.kills;
+        self.control = hand.control;
+        self.outside = hand.ledger;
+        self
     }
 
     /// Takes what callers report from here.
@@ -178,6 +199,11 @@ impl<'t> Publisher<'t> {
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
+    }
+
+    /// What an operator took out until now.
+    pub(crate) fn into_kills(mut self) -> crate::kill::Kills {
+        std::mem::take(self.shelf.kills())
     }
 
     fn restore(&mut self) {
@@ -200,6 +226,12 @@ impl<'t> Publisher<'t> {
     /// Starts the sources on the current [`LocalSet`](tokio::task::LocalSet), and publishes until `stop` ends or
     /// `is_current` says that readers find another table.
     pub async fn run(&mut self, stop: impl Future<Output = ()>, is_current: impl Fn() -> bool) -> Ended {
+        // The sources' names are in the table before anything that refers to them.
+        let now = Instant::now();
+        self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
+        self.restore();
+        self.overlays.inherit(&self.sources);
+        self.rejudge();
         for source in 0..self.sources.len() {
             self.watch(source, Duration::ZERO);
         }
@@ -229,7 +261,7 @@ impl<'t> Publisher<'t> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats: u32 = 0;
         let mut reports = std::mem::take(&mut self.reports);
-        // The sources' names are in the table before anything that refers to them.
+        let mut orders = Orders::of(self.control.take());
         self.tick();
         loop {
             let any_report = async {
@@ -240,7 +272,12 @@ impl<'t> Publisher<'t> {
             };
             tokio::select! {
                 biased;
-                () = &mut stop => return Ended::Stopped,
+                () = &mut stop => {
+                    self.note_down();
+                    return Ended::Stopped;
+                }
+                // Before whatever a registry says: an order is to be done at once.
+                asked = orders.next() => self.obey(asked, orders.terms()),
                 source = any_report => {
                     let report = feeds[source].take();
                     self.absorb(source, report);
@@ -294,6 +331,7 @@ impl<'t> Publisher<'t> {
         if let Err(fault) = &answer {
             let (source, reason) = (self.sources[source].name(), fault.reason.name());
             tracing::warn!(source, service, reason, "the last good set stands: {}", fault.detail);
+            self.ledger.count(Counter::ConfirmationsFailed, 1);
         }
         let now = Instant::now();
         match self.sources[source].confirmed(&service, answer, now) {
@@ -306,6 +344,7 @@ impl<'t> Publisher<'t> {
     }
 
     fn confirm(&mut self, index: usize, service: String) {
+        self.ledger.count(Counter::Confirmations, 1);
         self.to_confirm.push_back((index, service));
         self.confirm_next();
     }
@@ -353,10 +392,18 @@ impl<'t> Publisher<'t> {
                 }
             }
         }
+        self.end_kills(now);
         self.shelf.tick();
+        self.note_down();
         self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
         let sources = self.sources.iter().map(|source| source.tally(now, self.patience.stale_after));
         self.metrics.beat(now, self.shelf.counts(), sources.collect());
+    }
+
+    /// Writes down what was noted since the last beat.
+    fn note_down(&mut self) {
+        self.shelf.enter_ledger(&self.ledger);
+        self.shelf.enter_ledger(&self.outside);
     }
 
     /// Publishes sets of one source, all as of one moment.
@@ -414,10 +461,4 @@ struct Left {
     endpoints: Vec<SocketAddr>,
     /// In the same order.
     ids: Vec<u64>,
-}
-
-impl Left {
-    fn primary(&self) -> Option<SocketAddr> {
-        self.endpoints.first().copied()
-    }
 }

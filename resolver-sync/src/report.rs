@@ -21,7 +21,7 @@ use resolver_core::Handle;
 
 pub use forward::{ForwardError, ReportForwarder};
 pub use inflow::Inflow;
-pub use socket::{ReportSocket, SocketError, SocketOptions};
+pub use socket::{ControlSocket, ReportSocket, SocketError, SocketOptions};
 pub use wire::{DatagramError, MAX_DATAGRAM, MAX_REPORTS, VERSION, decode, encode};
 
 /// How using an endpoint went.

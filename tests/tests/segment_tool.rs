@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use resolver_core::{Bytes, Capacity, Endpoint, OwnedSegment, Publication, Standing};
+use resolver_core::{Bytes, Capacity, Counter, Endpoint, IncidentKind, OwnedSegment, Publication, Standing};
 use resolver_tests::{Host, Ran};
 
 const CAPACITY: Capacity = Capacity { services: 8, endpoints: 64, configs: 2, text_bytes: 64 };
@@ -31,6 +31,10 @@ fn create(path: &Path) -> OwnedSegment {
     writer.set(limit, -5, Standing::FRESH).expect("it was added");
     let venue = writer.add_setting::<Bytes>("venue").expect("there is room");
     writer.set(venue, Bytes::new(b"XNAS").expect("it is short"), Standing::FRESH).expect("it was added");
+    writer.count(Counter::Holds, 2);
+    writer.note(IncidentKind::Hold, "consul/oms", "an empty answer", 1_000);
+    writer.note(IncidentKind::BadRecord, "consul/oms", "oms-7: port 0\u{1b}[2J", 2_000);
+    writer.note(IncidentKind::BadRecord, "consul/oms", "oms-9: port 0\u{1b}[2J", 3_000);
     owned
 }
 
@@ -151,6 +155,26 @@ fn each_fault_is_told_in_words() {
     assert!(entry.contains("leads to slot 5, which is not its own"), "{entry}");
     assert!(entry.contains("slot 0 is in use, and no name leads to it"), "{entry}");
 
+    // The log of errors is the end of the file: 8 entries of 40 words.
+    let kind = faults(&host, "kind.seg", |words| {
+        let log = words.len() - 8 * 40;
+        words[log + 5] = 0xff;
+    });
+    assert!(
+        kind.contains("entry 0 of the log of errors has a kind, a length or a text that cannot be"),
+        "{kind}"
+    );
+    let text = faults(&host, "text.seg", |words| {
+        let log = words.len() - 8 * 40;
+        words[log + 40 + 6] |= 0x80;
+    });
+    assert!(text.contains("entry 1 of the log of errors"), "{text}");
+    let noting = faults(&host, "noting.seg", |words| {
+        let log = words.len() - 8 * 40;
+        words[log] |= 1;
+    });
+    assert!(noting.contains("1 errors half noted"), "{noting}");
+
     // `stat` tells what a dead writer left, and goes on.
     let stat = tool(&host, "stat", &host.segment().with_file_name("epoch.seg"));
     assert_eq!((stat.code, &stat.json()["repair"]["needed"]), (Some(0), &true.into()), "{}", stat.stdout);
@@ -161,4 +185,25 @@ fn each_fault_is_told_in_words() {
         assert_eq!(ran.code, Some(5), "{what}");
         assert!(ran.stderr.contains("checksum"), "{what}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn the_log_of_errors_is_told_the_latest_first() {
+    let host = Host::new();
+    drop(create(&host.segment()));
+    let errors = tool(&host, "errors", &host.segment()).json();
+    assert_eq!(errors["counters"]["holds"], 2, "{errors}");
+    let told: Vec<_> = errors["errors"].as_array().expect("a list").iter().collect();
+    assert_eq!(told.len(), 2, "{errors}");
+    assert_eq!((&told[0]["kind"], &told[0]["count"]), (&"bad-record".into(), &2.into()), "{errors}");
+    assert_eq!((&told[0]["about"], &told[0]["words"]), (&"consul/oms".into(), &"oms-7: port 0 [2J".into()));
+    assert_eq!((&told[0]["first_ms"], &told[0]["last_ms"]), (&2000.into(), &3000.into()));
+    assert_eq!((&told[1]["kind"], &told[1]["words"]), (&"hold".into(), &"an empty answer".into()));
+    let path = host.segment().display().to_string();
+    let lines = host.run(&["segment", "errors", &path]).stdout;
+    assert!(lines.lines().count() == 2 && lines.starts_with("2 times, last"), "{lines}");
+    let stat = host.run(&["segment", "stat", &path]).stdout;
+    assert!(stat.contains("2 of 8 different ones kept") && stat.contains("2 holds"), "{stat}");
+    let dump = tool(&host, "dump", &host.segment()).json();
+    assert_eq!(dump["errors"], errors["errors"]);
 }

@@ -4,6 +4,7 @@ use resolver_core::{Bytes, Kind, Reader};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::errors::{self, Error};
 use super::{PlaceArgs, is_held};
 use crate::reading::{Entry, Reading, Service};
 use crate::{Failure, output};
@@ -12,6 +13,7 @@ use crate::{Failure, output};
 struct Dump {
     services: Vec<Service>,
     settings: Vec<Setting>,
+    errors: Vec<Error>,
 }
 
 #[derive(Serialize)]
@@ -27,7 +29,11 @@ pub(super) fn run(args: &PlaceArgs) -> Result<(), Failure> {
     if is_held(reading.segment()) {
         reading.wait_for_beat();
     }
-    let dump = Dump { services: services(&reading)?, settings: settings(&reading.reader()) };
+    let dump = Dump {
+        services: services(&reading)?,
+        settings: settings(&reading.reader()),
+        errors: errors::errors(&reading.reader()),
+    };
     if args.json {
         return output::line(serde_json::to_string(&dump).unwrap_or_default());
     }
@@ -40,6 +46,9 @@ pub(super) fn run(args: &PlaceArgs) -> Result<(), Failure> {
     for setting in &dump.settings {
         let line = format!("{}  {}  {}", setting.setting, setting.kind, setting.value);
         output::line(output::printable(&line))?;
+    }
+    for error in &dump.errors {
+        output::line(error.line())?;
     }
     Ok(())
 }

@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use resolver_core::shm::{Inspection, Process};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use super::{PlaceArgs, is_held};
+use super::{PlaceArgs, errors, is_held};
 use crate::{Failure, output};
 
 /// What is printed, field by field.
@@ -29,6 +30,9 @@ struct Stat {
     names: Share,
     long_name_bytes: Share,
     text_bytes_for_each: u32,
+    /// Different errors in the log.
+    errors: Share,
+    counters: Map<String, Value>,
     repair: Repair,
 }
 
@@ -55,19 +59,27 @@ pub(super) struct Repair {
     pub(super) batch: bool,
     pub(super) half_written: usize,
     pub(super) staged: usize,
+    pub(super) errors: usize,
 }
 
 impl Repair {
     pub(super) fn of(inspection: &Inspection, held: bool) -> Self {
         let repair = &inspection.repair;
         let needed = repair.is_needed() && !held;
-        Repair { needed, batch: repair.batch, half_written: repair.half_written, staged: repair.staged }
+        Repair {
+            needed,
+            batch: repair.batch,
+            half_written: repair.half_written,
+            staged: repair.staged,
+            errors: repair.incidents,
+        }
     }
 
     pub(super) fn line(&self) -> String {
         let batch =
             if self.batch { "a publication is committed and has not landed" } else { "nothing is committed" };
-        format!("{batch}, {} cells half written, {} staged", self.half_written, self.staged)
+        let Repair { half_written, staged, errors, .. } = self;
+        format!("{batch}, {half_written} cells half written, {staged} staged, {errors} errors half noted")
     }
 }
 
@@ -78,7 +90,8 @@ pub(super) fn run(args: &PlaceArgs) -> Result<(), Failure> {
         reading.wait_for_beat();
     }
     let inspection = reading.segment().inspect();
-    let stat = stat(args, &inspection, held, held && reading.is_live());
+    let counters = errors::counters(&reading.reader());
+    let stat = stat(args, &inspection, held, held && reading.is_live(), counters);
     if args.json {
         return output::line(serde_json::to_string(&stat).unwrap_or_default());
     }
@@ -88,7 +101,13 @@ pub(super) fn run(args: &PlaceArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn stat(args: &PlaceArgs, inspection: &Inspection, held: bool, live: bool) -> Stat {
+fn stat(
+    args: &PlaceArgs,
+    inspection: &Inspection,
+    held: bool,
+    live: bool,
+    counters: Map<String, Value>,
+) -> Stat {
     let (used, capacity) = (&inspection.used, &inspection.capacity);
     let share = |used: usize, of: usize| Share { used, of };
     Stat {
@@ -116,8 +135,16 @@ fn stat(args: &PlaceArgs, inspection: &Inspection, held: bool, live: bool) -> St
         names: share(used.names, used.names_total),
         long_name_bytes: share(used.long_name_bytes, used.long_name_bytes_total),
         text_bytes_for_each: capacity.text_bytes,
+        errors: share(used.incidents, used.incidents_total),
+        counters,
         repair: Repair::of(inspection, held),
     }
+}
+
+/// Seconds since a moment in milliseconds since 1970.
+pub(super) fn seconds_since(ms: u64) -> u128 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    now.saturating_sub(u128::from(ms)) / 1000
 }
 
 fn lines(stat: &Stat, process: Process) -> Vec<(&'static str, String)> {
@@ -127,8 +154,7 @@ fn lines(stat: &Stat, process: Process) -> Vec<(&'static str, String)> {
         (true, false) => "holds the segment and gives no sign of life",
         (false, _) => "nobody holds the segment",
     };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let ago = now.saturating_sub(u128::from(stat.owner.since_ms)) / 1000;
+    let ago = seconds_since(stat.owner.since_ms);
     let repair = if stat.repair.needed {
         format!("needed: {}; the next agent does it, and readers go on as they are", stat.repair.line())
     } else if stat.owner.holds {
@@ -166,6 +192,16 @@ fn lines(stat: &Stat, process: Process) -> Vec<(&'static str, String)> {
                 share(&stat.long_name_bytes)
             ),
         ),
+        ("errors", format!("{} different ones kept (resolver segment errors)", share(&stat.errors))),
+        ("counted", counted(&stat.counters)),
         ("repair", format!("{repair}; {} cells over all takeovers", stat.repaired_cells)),
     ]
+}
+
+/// What was counted at all.
+fn counted(counters: &Map<String, Value>) -> String {
+    let counted = counters.iter().filter(|(_, count)| count.as_u64() != Some(0));
+    let words: Vec<String> =
+        counted.map(|(name, count)| format!("{count} {}", name.replace('_', "-"))).collect();
+    if words.is_empty() { "nothing".into() } else { words.join(", ") }
 }

@@ -69,6 +69,7 @@ impl Memory {
             notes: &self.notes,
             bitmap: &self.bitmap,
             text: &[],
+            incidents: &[],
         }
     }
 

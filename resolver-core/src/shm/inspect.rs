@@ -8,7 +8,8 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::{OwnerInfo, Segment, owned};
-use crate::layout::{Capacity, LAYOUT_VERSION, count, epoch, owner, pulse};
+use crate::incident::Incidents;
+use crate::layout::{Capacity, LAYOUT_VERSION, count, epoch, incidents, owner, pulse};
 use crate::record::{Words, head};
 use crate::table::View;
 use crate::{State, cell};
@@ -67,6 +68,10 @@ pub struct Used {
     pub long_name_bytes: usize,
     /// Bytes that there are for those.
     pub long_name_bytes_total: usize,
+    /// Entries of the log of distinct errors.
+    pub incidents: usize,
+    /// Entries that there are.
+    pub incidents_total: usize,
 }
 
 /// What a writer that dies now would leave, or a dead one has left, for the next one to finish. Readers need none of it.
@@ -79,6 +84,8 @@ pub struct Repair {
     pub half_written: usize,
     /// Cells with a staged value that did not land: the shadow is not the line's.
     pub staged: usize,
+    /// Entries of the log of distinct errors that are half written.
+    pub incidents: usize,
 }
 
 impl Repair {
@@ -180,6 +187,8 @@ fn used(view: &View<'_>) -> Used {
         names_total: plan.buckets / 2,
         long_name_bytes: (counts.load(count::LONG_NAMES) as usize).saturating_mul(8),
         long_name_bytes_total: plan.long_lines * 64,
+        incidents: Incidents::of(view.incidents).count(),
+        incidents_total: plan.incident_entries(),
     }
 }
 
@@ -194,6 +203,8 @@ fn repair(view: &View<'_>) -> Repair {
             repair.staged += 1;
         }
     }
+    let entries = view.incidents.chunks_exact(incidents::LINES);
+    repair.incidents = entries.filter(|entry| entry[0].load(0) & 1 != 0).count();
     repair
 }
 

@@ -36,6 +36,8 @@ pub enum Action {
     Name,
     /// A sign of life, with the word of three sources.
     Beat,
+    /// An error in the log, over an old one where that is full.
+    Note,
 }
 
 impl Action {
@@ -46,6 +48,7 @@ impl Action {
             Action::Full => truth::publish(writer, FULL, n),
             Action::Batch => truth::publish_together(writer, n),
             Action::Beat => truth::beat(writer),
+            Action::Note => truth::note(writer),
             Action::Name => {
                 truth::come(writer, n);
                 truth::go(writer);
@@ -229,11 +232,13 @@ impl Stage<'_> {
     }
 }
 
-/// Whether a table's epoch is odd, or a cell is half written: the header is 64 lines long, and has the epoch in its third.
+/// Whether a table's epoch is odd, or a cell or an error is half written: the header is 64 lines long, and has the epoch in its
+/// third; the log of errors has 8 entries of 5 lines, and comes last.
 fn needs_repair(lines: &[[u64; 8]]) -> bool {
     // Services' cells and sources' lie side by side.
     let cells = lines.iter().skip(64).take(CAPACITY.services as usize + resolver_core::MAX_SOURCES);
-    lines[2][0] & 1 != 0 || cells.into_iter().any(|line| line[0] & 1 != 0)
+    let entries = lines[lines.len() - 8 * 5..].chunks(5).map(|entry| entry[0]);
+    lines[2][0] & 1 != 0 || cells.copied().chain(entries).any(|line| line[0] & 1 != 0)
 }
 
 #[test]
@@ -254,7 +259,7 @@ fn at_each_instruction() {
     let mut stage = Stage { path: &path, segment: &segment, watcher: Watcher::new(segment.reader()) };
     let marks = stage.look_at_each_step(Action::Nothing, [u64::MAX; 2]).steps;
     eprintln!("marks: {marks} instructions, which count in each line");
-    let all = [Action::Record, Action::Beat, Action::Batch, Action::Name, Action::Full];
+    let all = [Action::Record, Action::Beat, Action::Batch, Action::Name, Action::Note, Action::Full];
     // Without optimisation the others have so many instructions that they are left to the release build.
     let all = if cfg!(debug_assertions) { &all[..2] } else { &all[..] };
     for action in all.iter().copied() {

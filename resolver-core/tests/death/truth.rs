@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use resolver_core::pick::{Maglev, Smooth, Weighted};
 use resolver_core::{
-    CachedHandle, Capacity, Endpoint, FreshError, Handle, Liveness, Name, Publication, Reader, Reason,
-    ResolveError, Resolved, Setting, SourceBeat, Standing, Writer,
+    CachedHandle, Capacity, Endpoint, FreshError, Handle, IncidentKind, Liveness, Name, Publication, Reader,
+    Reason, ResolveError, Resolved, Setting, SourceBeat, Standing, Writer,
 };
 
 /// 64 services, so that a reader can look at all of them at each instruction.
@@ -84,6 +84,21 @@ pub fn beat(writer: &mut Writer<'_>) {
     writer.beat(&[source; SOURCES]);
 }
 
+/// More than what is kept against a new error.
+const LATER: u64 = 4_000_000;
+
+/// A new error each time: who it is about and its words are one number, in letters, as digits make no other error.
+pub fn note(writer: &mut Writer<'_>) {
+    let last = writer.reader().incidents().map(|incident| incident.last_ms() / LATER).max();
+    let n = last.unwrap_or(0) + 1;
+    let about = letters(n);
+    assert!(writer.note(IncidentKind::Other, &about, &about.repeat(12), n * LATER), "one is old enough");
+}
+
+fn letters(n: u64) -> String {
+    n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+}
+
 /// The greatest number that was published anywhere.
 pub fn newest(reader: &Reader<'_>) -> u64 {
     let resolved = |service| reader.resolve(reader.service(&name(service))?).ok();
@@ -139,7 +154,24 @@ impl<'m> Watcher<'m> {
         }
         self.look_at_together()?;
         self.look_at_the_sources()?;
+        self.look_at_the_errors()?;
         self.look_at_the_passing()
+    }
+
+    /// Each error that can be read is whole.
+    fn look_at_the_errors(&mut self) -> Result<(), String> {
+        for incident in self.reader.incidents() {
+            let wanted = letters(incident.first_ms() / LATER);
+            let (mut about, mut words) = ([0; 272], [0; 272]);
+            let is_whole = incident.about(&mut about) == wanted
+                && incident.words(&mut words) == wanted.repeat(12)
+                && (incident.count(), incident.last_ms()) == (1, incident.first_ms());
+            if !is_whole {
+                return Err(format!("{incident:?} is no error of one moment"));
+            }
+            self.reads += 1;
+        }
+        Ok(())
     }
 
     fn look_at_the_sources(&mut self) -> Result<(), String> {

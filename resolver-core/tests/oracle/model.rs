@@ -200,8 +200,8 @@ impl Oracle {
             let resolved = reader.resolve(*handle);
             assert_eq!(resolved, together);
             let cached = cached.entry(handle.to_bits()).or_insert_with(|| reader.cached(*handle));
-            assert_eq!(cached.resolve(), resolved);
-            assert_eq!(cached.resolve(), resolved);
+            assert_eq!(cached.resolve(reader), resolved);
+            assert_eq!(cached.resolve(reader), resolved);
             assert_eq!(reader.resolve_address(*handle), resolved.map(|resolved| resolved.address()));
             assert_eq!(reader.generation(*handle), resolved.map(|resolved| resolved.generation()));
         }

@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 
 static_assert(std::is_nothrow_move_constructible_v<Segment> && std::is_nothrow_copy_constructible_v<Segment>);
 static_assert(!std::is_copy_constructible_v<Picker> && std::is_nothrow_move_constructible_v<Picker>);
+static_assert(!std::is_copy_constructible_v<Cached> && !std::is_copy_constructible_v<Ejections>);
 static_assert(noexcept(std::declval<const Segment &>().resolve(Handle{})));
 
 int main(int, char **arguments) {
@@ -53,6 +54,33 @@ int main(int, char **arguments) {
     HOLDS(picker->reset() == RESOLVER_OK && picker->pick(segment, *oms)->id == record.id);
     auto keyed = Picker::make(RESOLVER_PICKER_RENDEZVOUS);
     HOLDS(keyed->pick(segment, *oms, 7)->id == keyed->pick(segment, *oms, 7)->id);
+
+    auto random = Picker::make(RESOLVER_PICKER_RANDOM, 7);
+    auto not_first = [&](const Endpoint &endpoint) noexcept { return endpoint.id != record.id; };
+    for (int pick = 0; pick < 20; pick++) {
+        HOLDS(random->pick_if(segment, *oms, not_first)->id != record.id);
+    }
+    HOLDS(random->pick_if(segment, *oms, [](const Endpoint &) noexcept { return false; }).code() ==
+          RESOLVER_NONE_ACCEPTED);
+    auto power = Picker::make(RESOLVER_PICKER_POWER_OF_TWO, 7);
+    auto load = [&](const Endpoint &endpoint) noexcept -> std::uint64_t { return endpoint.id == record.id; };
+    HOLDS(power->pick_less_loaded(segment, *oms, load)->id != record.id);
+    HOLDS(power->pick(segment, *oms).code() == RESOLVER_ARGUMENT);
+    auto ejections = Ejections::make(50);
+    Endpoint first{};
+    first.id = record.id;
+    HOLDS(ejections->eject(first, 1s, 2s, 4) == RESOLVER_OK && ejections->is_out(first, 1s));
+    HOLDS(!ejections->is_out(first, 2s));
+    Conditions conditions{};
+    conditions.ejections = ejections->get();
+    conditions.now_ns = 1500000000;
+    HOLDS(Picker::make(RESOLVER_PICKER_ROUND_ROBIN)->pick_where(segment, *oms, conditions)->id != record.id);
+    ejections->clear();
+    auto cached = Cached::make(segment, *oms);
+    HOLDS(cached->resolve()->id == record.id && cached->resolve()->sequence == record.sequence);
+    HOLDS(Segment::open_or_wait("/no-such/main.seg", 1ms).code() == RESOLVER_MISSING);
+    HOLDS(Segment::open_or_wait(arguments[1], 1s));
+    HOLDS(segment.text(*oms)->empty() && segment.incidents().empty() && segment.counter(0) > 0);
 
     Liveness liveness;
     HOLDS(liveness.poll(segment, 1s) == RESOLVER_OK && !liveness.silence() && !liveness.age(0));

@@ -35,7 +35,7 @@ pub struct ReportsConfig {
 }
 
 /// What fits a socket's address beside the name that it has until it is complete.
-const LONGEST: usize = 80;
+pub(super) const LONGEST: usize = 80;
 
 impl ReportsConfig {
     /// The socket, if there is to be one.
@@ -44,17 +44,21 @@ impl ReportsConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        match (&self.socket, self.group) {
-            (None, Some(_)) => Err("group says who may send to a socket; set socket, too".into()),
-            (Some(path), _) if !path.is_absolute() || path.file_name().is_none() => {
-                Err(format!("socket is {}; it must be the absolute path of a file", path.display()))
-            }
-            (Some(path), _) if path.as_os_str().len() > LONGEST => Err(format!(
-                "socket is {} bytes long; an address has room for {LONGEST}",
-                path.as_os_str().len()
-            )),
-            (_, Some(u32::MAX)) => Err("group 4294967295 means no group; name one, or leave it out".into()),
-            _ => Ok(()),
+        check_socket(self.socket.as_ref(), self.group)
+    }
+}
+
+/// Whether there can be a socket of this path and group.
+pub(super) fn check_socket(socket: Option<&PathBuf>, group: Option<u32>) -> Result<(), String> {
+    match (socket, group) {
+        (None, Some(_)) => Err("group says who may send to a socket; set socket, too".into()),
+        (Some(path), _) if !path.is_absolute() || path.file_name().is_none() => {
+            Err(format!("socket is {}; it must be the absolute path of a file", path.display()))
         }
+        (Some(path), _) if path.as_os_str().len() > LONGEST => {
+            Err(format!("socket is {} bytes long; an address has room for {LONGEST}", path.as_os_str().len()))
+        }
+        (_, Some(u32::MAX)) => Err("group 4294967295 means no group; name one, or leave it out".into()),
+        _ => Ok(()),
     }
 }

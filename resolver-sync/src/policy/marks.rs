@@ -86,6 +86,12 @@ impl Zones {
         place.and_then(|place| u16::try_from(place + 1).ok()).unwrap_or(0)
     }
 
+    /// The zone of a number; empty where it has none.
+    pub fn name(&self, number: u16) -> &str {
+        let place = usize::from(number).checked_sub(1);
+        place.and_then(|place| self.names.get(place)).map_or("", String::as_str)
+    }
+
     /// The number of the host's own zone.
     pub fn own(&self) -> Option<u16> {
         self.own
@@ -128,6 +134,7 @@ mod tests {
         let zones = Zones::new(words(&["a", "b"]), Some("b")).expect("good");
         assert_eq!((zones.number("a"), zones.number("b"), zones.own()), (1, 2, Some(2)));
         assert_eq!((zones.number("c"), zones.number("")), (0, 0), "unknown");
+        assert_eq!((zones.name(1), zones.name(2), zones.name(0), zones.name(3)), ("a", "b", "", ""));
         assert_eq!(Zones::default().own(), None);
     }
 }

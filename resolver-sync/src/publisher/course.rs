@@ -37,6 +37,10 @@ impl Courses {
         Courses { zones, courses: BTreeMap::new(), reported: HashMap::new() }
     }
 
+    pub(super) fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
     /// Follows a view, if its policies remember anything.
     pub(super) fn follow(&mut self, view: &View, handle: Handle) {
         if !view.policies.remember() {

@@ -1,16 +1,21 @@
 //! The table with what the publisher knows of it: names, handles, what stands under each.
 
+mod rejudge;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use resolver_core::{Handle, Reason, SourceBeat, State, Writer};
+use resolver_core::{Handle, IncidentKind, Reason, SourceBeat, State, Writer};
 
 use super::Left;
 use super::course::Courses;
-use super::staged::{Extras, Published, add, explained, said, whole, words};
+use super::inherited;
+use super::staged::{Extras, Published, Ready, add, explained, remark, said, whole, words};
 use crate::catalog::{Catalog, Entry};
-use crate::policy::{Ranked, Zones};
+use crate::kill::Kills;
+use crate::ledger::Ledger;
+use crate::policy::Zones;
 use crate::record::ServiceSet;
 use crate::report::Report;
 use crate::view::View;
@@ -33,6 +38,8 @@ pub(super) struct Shelf<'t> {
     refused: BTreeMap<(String, u8), Refused>,
     /// Sets that were published, and that were refused.
     counts: (u64, u64),
+    kills: Kills,
+    ledger: Ledger,
 }
 
 struct Refused {
@@ -56,12 +63,24 @@ struct Place {
     source: u8,
     standing: (State, Reason),
     primary: Option<SocketAddr>,
-    /// Whether the set is one of a panic.
-    panic: bool,
+    /// What there is to say of the set where nothing worse is: that it is one of a panic, or that all of it is out.
+    remark: Reason,
+    /// Where the instances are that it does not have because an operator took them out.
+    out: Vec<SocketAddr>,
+    /// How many endpoints it has.
+    endpoints: usize,
+}
+
+impl Place {
+    /// Of what stands from before, or of nothing.
+    fn new(handle: Handle, source: u8, standing: (State, Reason), endpoints: &[SocketAddr]) -> Self {
+        let (primary, endpoints) = (endpoints.first().copied(), endpoints.len());
+        Place { handle, source, standing, primary, remark: Reason::None, out: Vec::new(), endpoints }
+    }
 }
 
 impl<'t> Shelf<'t> {
-    pub(super) fn new(writer: Writer<'t>, catalog: Catalog, zones: Zones) -> Self {
+    pub(super) fn new(writer: Writer<'t>, catalog: Catalog, zones: Zones, ledger: Ledger) -> Self {
         Shelf {
             writer,
             catalog,
@@ -69,6 +88,8 @@ impl<'t> Shelf<'t> {
             places: BTreeMap::new(),
             refused: BTreeMap::new(),
             counts: (0, 0),
+            kills: Kills::default(),
+            ledger,
         }
     }
 
@@ -79,8 +100,7 @@ impl<'t> Shelf<'t> {
             Ok(handle) => {
                 self.courses.follow(view, handle);
                 let standing = (State::Never, Reason::None);
-                self.places
-                    .insert(name.into(), Place { handle, source, standing, primary: None, panic: false });
+                self.places.insert(name.into(), Place::new(handle, source, standing, &[]));
             }
             Err(error) => tracing::error!(name, "the view cannot be entered: {error}"),
         }
@@ -117,12 +137,26 @@ impl<'t> Shelf<'t> {
     /// Keeps what a predecessor published, as stale.
     pub(super) fn inherit(&mut self, name: &str, source: u8, left: &Left) {
         self.courses.inherit(name, left);
-        let primary = left.primary();
         let Some(handle) = self.writer.reader().service(name) else { return };
         let standing = (State::Stale, Reason::Restored);
         // The number of the source too: a predecessor's may have meant another one.
         if self.writer.mark(handle, said(standing, source)).is_ok() {
-            self.places.insert(name.into(), Place { handle, source, standing, primary, panic: false });
+            self.places.insert(name.into(), Place::new(handle, source, standing, &left.endpoints));
+            self.catalogue_inherited(name, handle, &left.source);
+        }
+    }
+
+    /// So that it can be kept, and taken apart by an operator, before its source has spoken.
+    fn catalogue_inherited(&self, name: &str, handle: Handle, from: &str) {
+        let reader = self.writer.reader();
+        let generation = reader.standing(handle).map_or(0, |(.., generation)| generation);
+        if let Some(set) = inherited::set_of(&reader, handle, self.courses.zones())
+            && self.catalog.get(name).is_none()
+        {
+            let (source, detail) =
+                (from.to_owned(), "from a predecessor; the registry has not spoken yet".into());
+            let (state, reason) = (State::Stale, Reason::Restored);
+            self.catalog.put(name, Entry { source, set, state, reason, detail, generation });
         }
     }
 
@@ -157,6 +191,15 @@ impl<'t> Shelf<'t> {
         self.places.get(name).map(|place| place.source)
     }
 
+    pub(super) fn kills(&mut self) -> &mut Kills {
+        &mut self.kills
+    }
+
+    /// Writes down what was noted anywhere.
+    pub(super) fn enter_ledger(&mut self, ledger: &Ledger) {
+        ledger.enter(&mut self.writer);
+    }
+
     pub(super) fn beat<'s>(&mut self, sources: impl Iterator<Item = SourceBeat<'s>>) {
         let sources: Vec<_> = sources.collect();
         self.writer.beat(&sources);
@@ -172,10 +215,10 @@ impl<'t> Shelf<'t> {
                 let words = "a source that comes before this one has a service of this name";
                 self.refuse(publication, Why::Name, words);
             } else if !self.is_nothing_new(&publication)
-                && let Some(ranked) = self.rank(&publication, now)
+                && let Some(next) = self.rank(&publication, now)
             {
                 match self.writer.add(&publication.view.name) {
-                    Ok(handle) => ready.push((handle, publication, ranked)),
+                    Ok(handle) => ready.push((handle, publication, next)),
                     Err(error) => self.refuse(publication, Why::Room, &error.to_string()),
                 }
             }
@@ -183,41 +226,42 @@ impl<'t> Shelf<'t> {
         let mut batch = self.writer.batch();
         let mut done = Vec::new();
         let mut failed = Vec::new();
-        for (handle, publication, ranked) in ready {
-            match add(&mut batch, handle, &publication, &ranked, Extras::ALL) {
-                Ok(published) => done.push((published, publication, ranked)),
-                Err(_) => failed.push((handle, publication, ranked)),
+        for (handle, publication, next) in ready {
+            match add(&mut batch, handle, &publication, &next, Extras::ALL) {
+                Ok(published) => done.push((published, publication, next)),
+                Err(_) => failed.push((handle, publication, next)),
             }
         }
         batch.commit();
-        for (published, publication, ranked) in done {
-            self.enter(published, publication, ranked);
+        for (published, publication, next) in done {
+            self.enter(published, publication, next);
         }
         // Alone, what the batch has left is free.
-        for (handle, publication, ranked) in failed {
-            self.publish_alone(handle, publication, ranked);
+        for (handle, publication, next) in failed {
+            self.publish_alone(handle, publication, next);
         }
     }
 
     /// What is to be published of a set; `None` where exactly that stands: a listing says again what everybody knows.
-    fn rank(&mut self, publication: &Publication, now: Instant) -> Option<Ranked> {
+    fn rank(&mut self, publication: &Publication, now: Instant) -> Option<Ready> {
         let Publication { view, set, .. } = publication;
         let stands = self.stands(publication);
         if stands && !self.courses.has(&view.name) {
             return None;
         }
         let primary = self.places.get(&view.name).and_then(|place| place.primary);
-        let ranked = self.courses.rank(view, set, primary, now);
-        (!stands || !self.courses.stands(&view.name, &ranked)).then_some(ranked)
+        let ranked = self.courses.rank(view, &self.kills.without(&view.name, set), primary, now);
+        let out = self.kills.out_of(view, set);
+        (!stands || !self.courses.stands(&view.name, &ranked)).then_some(Ready { ranked, out })
     }
 
-    fn publish_alone(&mut self, handle: Handle, publication: Publication, ranked: Ranked) {
+    fn publish_alone(&mut self, handle: Handle, publication: Publication, next: Ready) {
         let mut batch = self.writer.batch();
         // An endpoint is worth more than the tables of one picker, and these more than the words for tools.
-        let mut published = add(&mut batch, handle, &publication, &ranked, Extras::ALL);
+        let mut published = add(&mut batch, handle, &publication, &next, Extras::ALL);
         for extras in Extras::fewer(&publication.view.policies) {
             if published.is_err() {
-                published = add(&mut batch, handle, &publication, &ranked, extras);
+                published = add(&mut batch, handle, &publication, &next, extras);
             }
         }
         if published.is_err() {
@@ -226,7 +270,7 @@ impl<'t> Shelf<'t> {
         }
         batch.commit();
         match published {
-            Ok(published) => self.enter(published, publication, ranked),
+            Ok(published) => self.enter(published, publication, next),
             Err(error) => {
                 if let Some(place) = self.places.get_mut(&publication.view.name) {
                     place.standing = (State::Stale, Reason::Capacity);
@@ -304,7 +348,7 @@ impl<'t> Shelf<'t> {
             let Some(place) = self.places.get_mut(&name).filter(|place| place.source == source) else {
                 continue;
             };
-            let explained = explained(standing, place.panic);
+            let explained = explained(standing, place.remark);
             if place.standing != standing && batch.mark(place.handle, said(explained, source)).is_ok() {
                 place.standing = standing;
                 if let Some(entry) = self.catalog.get(&name) {
@@ -328,6 +372,7 @@ impl<'t> Shelf<'t> {
             && entry.set.rejected == publication.set.rejected
             && (!self.courses.has(name) || entry.set.unhealthy == publication.set.unhealthy)
             && !self.refused.contains_key(&(name.clone(), publication.source))
+            && place.out == self.kills.out_of(&publication.view, &publication.set)
     }
 
     /// Sets that were published, and that were refused.
@@ -335,7 +380,8 @@ impl<'t> Shelf<'t> {
         self.counts
     }
 
-    fn enter(&mut self, published: Published, publication: Publication, ranked: Ranked) {
+    fn enter(&mut self, published: Published, publication: Publication, next: Ready) {
+        let Ready { ranked, out } = next;
         let Publication { view: View { name, .. }, set, standing, source } = publication;
         let Published { handle, primary, generation, extras } = published;
         self.refused.remove(&(name.clone(), source));
@@ -343,11 +389,11 @@ impl<'t> Shelf<'t> {
         let state = if primary.is_none() { State::Empty } else { standing.0 };
         let status = self.writer.reader().source(source);
         let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
-        let panic = ranked.panic.is_some();
-        let ((_, reason), detail) = (explained(standing, panic), words(&ranked));
+        let (remark, endpoints) = (remark(&ranked, &out), ranked.endpoints.len());
+        let ((_, reason), detail) = (explained(standing, remark), words(&ranked));
         self.courses.published(&name, ranked, extras.tables);
         self.catalog.put(&name, Entry { source: from, set, state, reason, detail, generation });
-        self.places.insert(name, Place { handle, source, standing, primary, panic });
+        self.places.insert(name, Place { handle, source, standing, primary, remark, out, endpoints });
     }
 
     fn refuse(&mut self, publication: Publication, why: Why, words: &str) {
@@ -360,6 +406,7 @@ impl<'t> Shelf<'t> {
                 "not published, and tried again: {words}"
             );
             self.counts.1 += 1;
+            self.ledger.note(IncidentKind::Refused, &name, words);
         }
         self.refused.insert((name, source), Refused { publication, why, words: words.to_owned() });
     }

@@ -7,6 +7,13 @@ use resolver_core::{Batch, Endpoint, Handle, PublishError, Reason, Set, Standing
 use super::shelf::Publication;
 use crate::policy::{Panic, Policies, Ranked};
 
+/// What is to be published of a set.
+pub(super) struct Ready {
+    pub(super) ranked: Ranked,
+    /// Where the instances are that an operator took out.
+    pub(super) out: Vec<SocketAddr>,
+}
+
 /// A publication that was added to a batch.
 pub(super) struct Published {
     pub(super) handle: Handle,
@@ -44,9 +51,19 @@ pub(super) fn said(standing: (State, Reason), source: u8) -> Standing {
     Standing { state: standing.0, reason: standing.1, source }
 }
 
-/// How a set stands for readers: one of a panic is fresh, and says so where there is nothing worse to say.
-pub(super) fn explained((state, reason): (State, Reason), panic: bool) -> (State, Reason) {
-    (state, if panic && reason == Reason::None { Reason::Panic } else { reason })
+/// How a set stands for readers: one of a panic is fresh, and says so (or that all of it is out) where there is nothing
+/// worse to say.
+pub(super) fn explained((state, reason): (State, Reason), remark: Reason) -> (State, Reason) {
+    (state, if reason == Reason::None { remark } else { reason })
+}
+
+/// What there is to say of a ranked set: that it is one of a panic, or empty because all of it is out.
+pub(super) fn remark(ranked: &Ranked, out: &[SocketAddr]) -> Reason {
+    match () {
+        () if ranked.panic.is_some() => Reason::Panic,
+        () if ranked.endpoints.is_empty() && !out.is_empty() => Reason::Killed,
+        () => Reason::None,
+    }
 }
 
 /// Why what is published is not what one would expect, in words.
@@ -60,15 +77,16 @@ pub(super) fn add(
     batch: &mut Batch<'_, '_>,
     handle: Handle,
     publication: &Publication,
-    ranked: &Ranked,
+    ready: &Ready,
     extras: Extras,
 ) -> Result<Published, PublishError> {
     let Publication { view, standing, source, .. } = publication;
+    let Ready { ranked, out } = ready;
     let set = &ranked.endpoints;
     let publication = resolver_core::Publication {
         set,
         active: ranked.active,
-        standing: said(explained(*standing, ranked.panic.is_some()), *source),
+        standing: said(explained(*standing, remark(ranked, out)), *source),
         text: if set.is_empty() || !extras.text { &[] } else { ranked.text.as_slice() },
         smooth: extras.tables && view.policies.smooth,
         maglev: if extras.tables { view.policies.maglev } else { 0 },

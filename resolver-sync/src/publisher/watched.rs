@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use resolver_core::{Reason, SourceBeat, State};
+use resolver_core::{Counter, IncidentKind, Reason, SourceBeat, State};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::guard::{Guard, Verdict};
+use crate::ledger::Ledger;
 use crate::metrics::{SourceCounts, SourceTally};
 use crate::overlay::Word;
 use crate::record::{Rejected, ServiceSet};
@@ -36,6 +37,7 @@ pub(super) struct Watched {
     /// Services that are empty, and since when.
     empty: BTreeMap<String, Instant>,
     counts: SourceCounts,
+    ledger: Ledger,
 }
 
 /// How many new bad records of a service are named in the log at once.
@@ -43,6 +45,12 @@ const NAMED: usize = 20;
 
 /// A task of its own, so that its end, a panic included, is seen; and ended when nobody looks any more.
 pub(super) struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Self {
+        AbortOnDrop(tokio::task::spawn_local(task))
+    }
+}
 
 impl Future for AbortOnDrop {
     type Output = Result<(), JoinError>;
@@ -62,10 +70,12 @@ struct Service {
     guard: Guard,
     /// As last reported, so that each record is named once.
     rejected: BTreeSet<Rejected>,
+    /// As last noted.
+    held: Option<Fault>,
 }
 
 impl Watched {
-    pub(super) fn new(source: Rc<dyn Source>) -> Self {
+    pub(super) fn new(source: Rc<dyn Source>, ledger: Ledger) -> Self {
         Watched {
             name: source.name().to_owned(),
             source,
@@ -80,6 +90,7 @@ impl Watched {
             unsettled: BTreeSet::new(),
             empty: BTreeMap::new(),
             counts: SourceCounts::default(),
+            ledger,
         }
     }
 
@@ -153,6 +164,7 @@ impl Watched {
         services.entry(name.to_owned()).or_insert_with(|| Service {
             guard: viewed.get(name).map_or_else(Guard::default, |tags| Guard::new(tags.iter().cloned())),
             rejected: BTreeSet::new(),
+            held: None,
         })
     }
 
@@ -160,6 +172,8 @@ impl Watched {
     pub(super) fn absorb(&mut self, mut report: Report) -> Vec<(String, Verdict)> {
         if let Some(why) = report.new_epoch.take() {
             tracing::warn!(source = self.name, "a new epoch: {why}");
+            self.ledger.count(Counter::EpochChanges, 1);
+            self.ledger.note(IncidentKind::Epoch, &self.name, &why);
             self.services.values_mut().for_each(|service| service.guard.new_epoch());
         }
         if report.complete {
@@ -188,6 +202,10 @@ impl Watched {
                 "{}",
                 fault.detail
             );
+            self.ledger.count(Counter::Doubts, 1);
+            self.ledger.note(IncidentKind::Doubt, &self.about(&name), &fault.detail);
+            // It is the hold that is noted here.
+            self.service(&name).held = Some(fault.clone());
             self.service(&name).guard.doubted(fault);
             self.note(&name, &Verdict::Keep);
         }
@@ -196,14 +214,18 @@ impl Watched {
             self.counts.reconnects += u64::from(was_lost && self.alive_at.is_some());
             if was_lost || self.alive_at.is_none() {
                 tracing::info!(source = self.name, revision = self.revision, "in step with the registry");
+                self.ledger.count(Counter::Contacts, 1);
             }
             self.alive_at = report.alive_at;
         }
         if let Some(fault) = report.lost {
             if self.lost.is_none() {
                 *self.counts.faults.entry(fault.reason.name()).or_default() += 1;
+                self.ledger.count(Counter::ContactsLost, 1);
             }
             if self.lost.as_ref() != Some(&fault) {
+                let words = format!("{}: {}", fault.reason.name(), fault.detail);
+                self.ledger.note(IncidentKind::ContactLost, &self.name, &words);
                 tracing::warn!(
                     source = self.name,
                     reason = fault.reason.name(),
@@ -220,7 +242,10 @@ impl Watched {
     fn name_rejected<'r>(&self, service: &str, new: impl Iterator<Item = &'r Rejected>) {
         let mut unnamed = 0;
         for (place, rejected) in new.enumerate() {
+            self.ledger.count(Counter::BadRecords, 1);
             if place < NAMED {
+                let words = format!("{}: {}", rejected.id, rejected.why);
+                self.ledger.note(IncidentKind::BadRecord, &self.about(service), &words);
                 let (source, id) = (&self.name, &rejected.id);
                 tracing::warn!(source, service, id = ?id, "a record is left out: {}", rejected.why);
             } else {
@@ -235,6 +260,8 @@ impl Watched {
     /// The source's watch has ended, which none may: it is lost until it is started again.
     pub(super) fn ended(&mut self, why: &str) {
         tracing::error!(source = self.name, "the watch has ended, and is started again: {why}");
+        self.ledger.count(Counter::WatchRestarts, 1);
+        self.ledger.note(IncidentKind::WatchEnded, &self.name, why);
         self.lost = Some(Fault::new(Reason::BadAnswer, format!("its watch ended: {why}")));
     }
 
@@ -253,17 +280,40 @@ impl Watched {
     /// Held services whose second read is due.
     pub(super) fn due_for_confirmation(&mut self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
-        for name in &self.unsettled {
-            let Some(service) = self.services.get_mut(name) else { continue };
+        for name in self.unsettled.clone() {
+            let Some(service) = self.services.get_mut(&name) else { continue };
             let before = service.guard.hold().cloned();
             if service.guard.tick(now) == Verdict::Confirm {
                 due.push(name.clone());
             }
             if service.guard.hold() != before.as_ref() {
                 self.changed.insert(name.clone());
+                self.note_hold(&name);
             }
         }
         due
+    }
+
+    /// Notes a hold when it begins, and again when it has another reason.
+    fn note_hold(&mut self, name: &str) {
+        let about = self.about(name);
+        let Some(service) = self.services.get_mut(name) else { return };
+        let hold = service.guard.hold().cloned();
+        if let Some(fault) = hold.as_ref().filter(|_| hold != service.held) {
+            if service.held.is_none() {
+                self.ledger.count(Counter::Holds, 1);
+            }
+            self.ledger.note(
+                IncidentKind::Hold,
+                &about,
+                &format!("{}: {}", fault.reason.name(), fault.detail),
+            );
+        }
+        service.held = hold;
+    }
+
+    fn about(&self, service: &str) -> String {
+        format!("{}/{service}", self.name)
     }
 
     /// Services that have been empty for too long, which are forgotten here.
@@ -355,6 +405,7 @@ impl Watched {
 
     fn note(&mut self, name: &str, verdict: &Verdict) {
         self.changed.insert(name.to_owned());
+        self.note_hold(name);
         if self.services.get(name).is_some_and(|service| service.guard.is_unsettled()) {
             self.unsettled.insert(name.to_owned());
         } else {

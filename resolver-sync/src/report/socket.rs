@@ -1,7 +1,8 @@
-//! Where other processes' reports arrive: a datagram socket of the host, made so that only the right ones can send.
+//! Where other processes' reports and an operator's orders arrive: local sockets, made so that only the right ones can send.
 
 use std::io::{Error, ErrorKind};
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat};
@@ -22,7 +23,7 @@ pub struct SocketOptions {
 #[non_exhaustive]
 pub enum SocketError {
     /// The system refused.
-    #[error("report socket: cannot {doing} {}: {error}", path.display())]
+    #[error("local socket: cannot {doing} {}: {error}", path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -32,7 +33,7 @@ pub enum SocketError {
         error: Error,
     },
     /// Somebody else could put a socket of his own there, or has.
-    #[error("report socket: {}: {why}", path.display())]
+    #[error("local socket: {}: {why}", path.display())]
     Untrusted {
         /// What was looked at.
         path: PathBuf,
@@ -40,7 +41,7 @@ pub enum SocketError {
         why: String,
     },
     /// Another process receives there.
-    #[error("report socket: another process receives at {}; give each agent a path of its own", .0.display())]
+    #[error("local socket: another process receives at {}; give each agent a path of its own", .0.display())]
     InUse(PathBuf),
 }
 
@@ -48,6 +49,19 @@ pub enum SocketError {
 #[derive(Debug)]
 pub struct ReportSocket {
     socket: Option<UnixDatagram>,
+    place: Place,
+}
+
+/// A socket that an operator's tools connect to. Its file goes when it is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    socket: Option<UnixListener>,
+    _place: Place,
+}
+
+/// A socket's file.
+#[derive(Debug)]
+struct Place {
     path: PathBuf,
     /// Device and inode of the file that is ours.
     file: (u64, u64),
@@ -62,24 +76,13 @@ impl ReportSocket {
     /// [`SocketError`]: a directory that others may write to, anything at the path that is no socket (a symbolic link
     /// is not followed), or a socket that is in use. Nothing of it was touched then.
     pub fn bind(options: &SocketOptions) -> Result<Self, SocketError> {
-        let path = &options.path;
-        let directory = prepare_directory(path)?;
-        refuse_if_taken(path)?;
-        let name = format!(".resolver-{}.sock", std::process::id());
-        let made = directory.join(name);
-        // A process of this id that was killed here; it is not this one, which has made none yet under that name.
-        remove(&made);
-        let bound = bind_at(&made, options.group).and_then(|socket| {
-            rustix::fs::rename(&made, path).map_err(|error| io("move in place", path, error))?;
-            let stat = look(path)?.ok_or_else(|| io("find again", path, Errno::NOENT))?;
-            Ok(ReportSocket { socket: Some(socket), path: path.clone(), file: (stat.st_dev, stat.st_ino) })
-        });
-        bound.inspect_err(|_| remove(&made))
+        let (socket, place) = bind(options, SocketType::DGRAM)?;
+        Ok(ReportSocket { socket: Some(UnixDatagram::from(socket)), place })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.place.path
     }
 
     /// The socket itself, which does not block; for one receiver.
@@ -88,7 +91,40 @@ impl ReportSocket {
     }
 }
 
-impl Drop for ReportSocket {
+impl ControlSocket {
+    /// As [`ReportSocket::bind`], and listens.
+    ///
+    /// # Errors
+    ///
+    /// [`SocketError`].
+    pub(crate) fn bind(options: &SocketOptions) -> Result<Self, SocketError> {
+        let (socket, place) = bind(options, SocketType::STREAM)?;
+        Ok(ControlSocket { socket: Some(UnixListener::from(socket)), _place: place })
+    }
+
+    /// The socket itself, which does not block; for one server.
+    pub(crate) fn take(&mut self) -> Option<UnixListener> {
+        self.socket.take()
+    }
+}
+
+fn bind(options: &SocketOptions, kind: SocketType) -> Result<(OwnedFd, Place), SocketError> {
+    let path = &options.path;
+    let directory = prepare_directory(path)?;
+    refuse_if_taken(path)?;
+    let name = format!(".resolver-{}.sock", std::process::id());
+    let made = directory.join(name);
+    // A process of this id that was killed here; it is not this one, which has made none yet under that name.
+    remove(&made);
+    let bound = bind_at(&made, options.group, kind).and_then(|socket| {
+        rustix::fs::rename(&made, path).map_err(|error| io("move in place", path, error))?;
+        let stat = look(path)?.ok_or_else(|| io("find again", path, Errno::NOENT))?;
+        Ok((socket, Place { path: path.clone(), file: (stat.st_dev, stat.st_ino) }))
+    });
+    bound.inspect_err(|_| remove(&made))
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         // Not a successor's.
         if let Ok(Some(stat)) = look(&self.path)
@@ -100,10 +136,10 @@ impl Drop for ReportSocket {
 }
 
 /// A bound socket that only the right ones can send to.
-fn bind_at(path: &Path, group: Option<u32>) -> Result<UnixDatagram, SocketError> {
+fn bind_at(path: &Path, group: Option<u32>, kind: SocketType) -> Result<OwnedFd, SocketError> {
     let doing = |doing, path| move |error| io(doing, path, error);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)
         .map_err(doing("make a socket for", path))?;
     // Before it has a name: the file that bind makes takes this mode, so there is no moment at which others may send.
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600)).map_err(doing("set the mode of", path))?;
@@ -117,7 +153,10 @@ fn bind_at(path: &Path, group: Option<u32>) -> Result<UnixDatagram, SocketError>
     // The umask may have taken something away; it must not decide who can report.
     let mode = if group.is_some() { 0o660 } else { 0o600 };
     rustix::fs::chmod(path, Mode::from_raw_mode(mode)).map_err(doing("set the mode of", path))?;
-    Ok(UnixDatagram::from(socket))
+    if kind == SocketType::STREAM {
+        rustix::net::listen(&socket, 16).map_err(doing("listen at", path))?;
+    }
+    Ok(socket)
 }
 
 /// Makes the directory if it is missing (mode 750), and checks that nobody else may plant a socket there: the same

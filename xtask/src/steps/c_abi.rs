@@ -14,10 +14,13 @@ use crate::project::Project;
 use crate::valgrind::{self, Valgrind};
 
 /// What does not pay for catching panics. The getters of settings come to these: two that are alike may share their code.
-const HOT: [&str; 6] = [
+const HOT: [&str; 9] = [
+    "resolver_cached_resolve",
     "resolver_epoch",
     "resolver_is_current",
     "resolver_pick",
+    "resolver_pick_less_loaded",
+    "resolver_pick_where",
     "resolver_resolve",
     "resolver_resolve_address",
     "resolver_resolve_fresh",
@@ -26,8 +29,9 @@ const GETTERS: &str = "resolver_get_";
 /// Leads to panics, which it catches: a check that does not see them shows nothing.
 const CONTROL: &str = "resolver_open_with_message";
 /// Calls whose target is computed: a picker asks for one of two tables by a function that reads one field, and a value of
-/// bytes is copied by the C library's `memcpy`.
-const COMPUTED: [&str; 2] = ["resolver_pick", "resolver_get_bytes"];
+/// bytes is copied by the C library's `memcpy`. Where the caller has a say, it is the caller's function.
+const COMPUTED: [&str; 4] =
+    ["resolver_pick", "resolver_pick_less_loaded", "resolver_pick_where", "resolver_get_bytes"];
 /// Where unwinding ends the program. Nothing comes there but a panic, and those are what is looked for.
 const PAD: &str = "core::panicking::panic_cannot_unwind";
 /// Calls that `count.c` makes in one run.

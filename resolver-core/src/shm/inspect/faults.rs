@@ -7,7 +7,8 @@ use std::vec::Vec;
 
 use crate::cell::{self, Unread};
 use crate::directory::Directory;
-use crate::layout::count;
+use crate::incident::{self, Unsound};
+use crate::layout::{count, incidents};
 use crate::reader::Reader;
 use crate::record::{Words, head};
 use crate::room::Notes;
@@ -80,6 +81,11 @@ pub enum Fault {
         /// The last one that was given out.
         last: u64,
     },
+    /// An entry of the log of distinct errors is no error that a writer of this version notes.
+    Incident {
+        /// Its place in the log.
+        entry: usize,
+    },
     /// A count is beyond what there is room for.
     Count {
         /// Of what.
@@ -123,6 +129,9 @@ impl fmt::Display for Fault {
                     "slot {slot} has generation {generation}, and {last} is the last that was given out"
                 )
             }
+            Fault::Incident { entry } => {
+                write!(f, "entry {entry} of the log of errors has a kind, a length or a text that cannot be")
+            }
             Fault::Count { of, counted, most } => {
                 write!(f, "{counted} {of} are counted, and there can be {most}")
             }
@@ -155,6 +164,9 @@ fn words_of(view: &View<'_>, slot: usize) -> Option<Words> {
 /// All that is wrong at this moment, or seems to be while a writer is at work.
 pub(super) fn of(view: &View<'_>) -> Vec<Fault> {
     let mut faults = counts(view);
+    let entries = view.incidents.chunks_exact(incidents::LINES).enumerate();
+    let damaged = entries.filter(|(_, entry)| matches!(incident::read(entry), Err(Unsound::Damaged)));
+    faults.extend(damaged.map(|(entry, _)| Fault::Incident { entry }));
     let named = names(view, &mut faults);
     let last = view.header[count::LINE].load(count::GENERATION);
     let mut taken: Vec<Option<usize>> = vec![None; view.plan.leaves];
