@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::pin::{PinError, avoid, pin_sync};
 use crate::policy::Zones;
-use crate::publisher::{Ended, Patience, Publisher};
+use crate::publisher::{Ended, Patience, Publisher, Wanted};
 use crate::report::{Inflow, ReportSocket, SocketError};
 use crate::source::Source;
 use crate::view::View;
@@ -71,6 +71,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             catalog: catalog.clone(),
             zones: config.zones(),
             reports,
+            settings: config.wanted()?,
         };
         let ended = publication.run_on(&runtime, segment.writer()?, stop.as_mut(), || watch.is_current());
         match ended {
@@ -99,6 +100,8 @@ pub struct Publication {
     pub zones: Zones,
     /// Where callers' reports come from.
     pub reports: Inflow,
+    /// Typed configuration values.
+    pub settings: Wanted,
 }
 
 impl Publication {
@@ -123,7 +126,8 @@ impl Publication {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
         let mut publisher =
             Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
-                .with_reports(self.reports);
+                .with_reports(self.reports)
+                .with_settings(self.settings);
         LocalSet::new().block_on(runtime, publisher.run(stop, is_current))
     }
 }

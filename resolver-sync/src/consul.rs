@@ -19,11 +19,14 @@ mod contact;
 mod health;
 mod heartbeat;
 mod index;
+mod kv;
 mod memory;
 mod poll;
+mod status;
 mod watch;
 
 pub use config::{ConfigError, Consistency, ConsulConfig, HealthPolicy, Services};
+pub use kv::ConsulKv;
 
 use agent::{Agents, Request};
 use confirm::Confirmation;

@@ -20,13 +20,17 @@ use crate::source::{Fault, Feed, LocalFuture, Source};
 
 mod catalogue;
 mod codec;
+mod kv;
 mod list;
 mod member;
+mod status;
+
 mod tail;
 mod watch;
 
 use catalogue::Catalogue;
 pub use codec::{Codec, Decoded, MAX_VALUE};
+pub use kv::EtcdKv;
 use list::Listing;
 use member::Members;
 use watch::End;

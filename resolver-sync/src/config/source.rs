@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
-use crate::consul::{ConsulConfig, ConsulSource, Services};
+use crate::consul::{ConsulConfig, ConsulKv, ConsulSource, Services};
 use crate::file::FileSource;
+use crate::kv::Kv;
 use crate::secret::Secret;
 use crate::source::Source;
 
@@ -65,7 +66,26 @@ impl SourceConfig {
         }
     }
 
+    /// The source's registry as a store of keys.
+    pub(super) fn kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        match self.kind {
+            Kind::Consul => match ConsulKv::new(self.consul_config(&[], false)?) {
+                Ok(kv) => Ok(Box::new(kv)),
+                Err(error) => invalid(error.to_string()),
+            },
+            Kind::Etcd => self.etcd_kv(),
+            Kind::File => self.refuse("a file has no keys for settings"),
+        }
+    }
+
     fn consul(&self, viewed: &[String], unhealthy: bool) -> Result<Box<dyn Source + Send>, ConfigError> {
+        match ConsulSource::new(self.consul_config(viewed, unhealthy)?) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => invalid(error.to_string()),
+        }
+    }
+
+    fn consul_config(&self, viewed: &[String], unhealthy: bool) -> Result<ConsulConfig, ConfigError> {
         self.only(&[
             "address",
             "addresses",
@@ -89,15 +109,28 @@ impl SourceConfig {
         config.token = self.secret(self.token_file.as_deref())?;
         config.wait = self.wait_s.map_or(config.wait, Duration::from_secs);
         config.watch_limit = self.watch_limit.unwrap_or(config.watch_limit);
-        match ConsulSource::new(config) {
-            Ok(source) => Ok(Box::new(source)),
-            Err(error) => invalid(error.to_string()),
-        }
+        Ok(config)
     }
 
     #[cfg(feature = "etcd")]
     fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
-        use crate::etcd::{EtcdConfig, EtcdSource};
+        match crate::etcd::EtcdSource::new(self.etcd_config()?) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn etcd_kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        match crate::etcd::EtcdKv::new(self.etcd_config()?) {
+            Ok(kv) => Ok(Box::new(kv)),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn etcd_config(&self) -> Result<crate::etcd::EtcdConfig, ConfigError> {
+        use crate::etcd::EtcdConfig;
 
         self.only(&["endpoints", "prefix", "user", "password_file"])?;
         let defaults = EtcdConfig::default();
@@ -109,10 +142,12 @@ impl SourceConfig {
             password: self.secret(self.password_file.as_deref())?,
             ..EtcdConfig::default()
         };
-        match EtcdSource::new(config) {
-            Ok(source) => Ok(Box::new(source)),
-            Err(error) => self.refuse(&error.to_string()),
-        }
+        Ok(config)
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    fn etcd_kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        self.refuse("this program was built without the feature \"etcd\"")
     }
 
     #[cfg(not(feature = "etcd"))]

@@ -43,8 +43,11 @@ pub(super) struct Request {
     pub(super) segments: Vec<String>,
     /// Escaped; an empty value stands for a bare key.
     pub(super) query: Vec<(&'static str, String)>,
-    /// A JSON body makes it a POST.
+    /// A JSON body makes it a POST, unless it is a PUT.
     pub(super) body: Option<Vec<u8>>,
+    pub(super) put: bool,
+    /// A 404 is an answer: there is nothing.
+    pub(super) or_absent: bool,
 }
 
 /// An answer of any status, with its body whole and under the limit.
@@ -67,7 +70,22 @@ pub(super) struct Answer {
 impl Request {
     /// A GET of `/v1/` and these segments.
     pub(super) fn get<const N: usize>(segments: [&str; N]) -> Self {
-        Request { segments: segments.map(String::from).to_vec(), query: Vec::new(), body: None }
+        Self::of(segments.map(String::from).to_vec())
+    }
+
+    /// A GET of `/v1/` and these segments.
+    pub(super) fn of(segments: Vec<String>) -> Self {
+        Request { segments, query: Vec::new(), body: None, put: false, or_absent: false }
+    }
+
+    /// Makes it a PUT with a JSON body.
+    pub(super) fn put(self, body: Vec<u8>) -> Self {
+        Request { body: Some(body), put: true, ..self }
+    }
+
+    /// A 404 is an answer, too.
+    pub(super) fn or_absent(self) -> Self {
+        Request { or_absent: true, ..self }
     }
 
     /// Adds `key=value`, or the bare key where the value is empty.
@@ -176,6 +194,7 @@ impl Agents {
         let url = request.url(self.base());
         let mut builder = match &request.body {
             None => client.get(url),
+            Some(body) if request.put => client.put(url).body(body.clone()),
             Some(body) => client.post(url).body(body.clone()),
         };
         if let Some(token) = &self.token {

@@ -35,11 +35,23 @@ pub(super) struct Page {
 impl Listing {
     /// Every key that begins with `prefix`. The first page is linearizable.
     pub(super) fn new(client: &Client, url: &str, prefix: &str, limit: u32, deadline: Duration) -> Self {
+        let range = (prefix.as_bytes().to_vec(), range_end(prefix));
+        Self::of_range(client, url, range, limit, deadline)
+    }
+
+    /// Every key of a range, the end excluded.
+    pub(super) fn of_range(
+        client: &Client,
+        url: &str,
+        (from, end): (Vec<u8>, Vec<u8>),
+        limit: u32,
+        deadline: Duration,
+    ) -> Self {
         Listing {
             client: client.kv_client(),
             url: url.into(),
-            from: prefix.into(),
-            end: range_end(prefix),
+            from,
+            end,
             limit: i64::from(limit.max(1)),
             deadline,
             origin: None,

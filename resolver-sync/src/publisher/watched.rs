@@ -41,6 +41,12 @@ const NAMED: usize = 20;
 /// A task of its own, so that its end, a panic included, is seen; and ended when nobody looks any more.
 pub(super) struct AbortOnDrop(JoinHandle<()>);
 
+impl AbortOnDrop {
+    pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Self {
+        AbortOnDrop(tokio::task::spawn_local(task))
+    }
+}
+
 impl Future for AbortOnDrop {
     type Output = Result<(), JoinError>;
 
