@@ -4,10 +4,13 @@ mod agent;
 #[cfg(feature = "demo")]
 mod demo;
 mod get;
+mod kv;
 mod list;
 mod output;
 mod reading;
+mod registry;
 mod segment;
+mod setting;
 mod sources;
 mod watch;
 
@@ -20,7 +23,7 @@ use resolver_core::shm;
 /// The address of a service in nanoseconds, fed by Consul, etcd and files.
 ///
 /// Exit codes: 0 fine, 1 the command failed at its work, 2 usage or configuration, 3 unknown service, 4 no endpoint,
-/// 5 no or unreadable segment.
+/// 5 no or unreadable segment, 6 no such key, 7 a comparison did not hold, 8 the registry has no quorum.
 #[derive(Parser)]
 #[command(name = "resolver", version, arg_required_else_help = true)]
 struct Cli {
@@ -37,6 +40,12 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Show one service, as readers of the segment see it.
     Get(get::GetArgs),
+    /// Read, write, watch, back up and restore keys of Consul or etcd.
+    Kv(kv::KvCommand),
+    /// Look at a registry's cluster.
+    Registry(registry::RegistryCommand),
+    /// Show typed configuration values, as readers of the segment see them.
+    Setting(setting::SettingArgs),
     /// List every service of the segment.
     List(list::ListArgs),
     /// List the registries that the agent watches, how old their word is, and how many records it had to leave out.
@@ -71,6 +80,12 @@ enum Failure {
     NoEndpoint = 4,
     /// There is no segment, or it cannot be read.
     NoSegment = 5,
+    /// The registry has no such key.
+    NoKey = 6,
+    /// A comparison did not hold.
+    Conflict = 7,
+    /// The registry has no quorum.
+    NoQuorum = 8,
 }
 
 fn main() -> ExitCode {
@@ -79,6 +94,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Agent(args) => agent::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Kv(args) => kv::run(&args),
+        Command::Registry(args) => registry::run(&args),
+        Command::Setting(args) => setting::run(&args),
         Command::List(args) => list::run(&args),
         Command::Sources(args) => sources::run(&args),
         Command::Segment(args) => segment::run(&args),
