@@ -32,7 +32,7 @@ pub async fn watch_config(kv: Rc<dyn Kv>, key: &str, bounds: Bounds, mut callbac
             if let KeyEvent::Put(entry) = event {
                 match bounds.parse(&entry.value) {
                     Ok(value) => callback(value),
-                    Err(why) => tracing::error!(key, "refused, the last good value stands: {why}"),
+                    Err(why) => eprintln!("{key}: refused, the last good value stands: {why}"),
                 }
             }
         })
