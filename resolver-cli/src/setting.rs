@@ -50,7 +50,8 @@ pub(crate) fn run(args: &SettingArgs) -> Result<(), Failure> {
         return all.iter().try_for_each(|shown| output::line(shown.line()));
     };
     let Ok(kind) = reader.kind(name) else {
-        let why = format_args!("no setting {:?} in {}", output::printable(name), args.segment.segment.display());
+        let why =
+            format_args!("no setting {:?} in {}", output::printable(name), args.segment.segment.display());
         return Err(output::fail(Failure::UnknownService, why));
     };
     let shown = show(&reader, name.clone(), kind, live);

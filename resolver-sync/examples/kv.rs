@@ -13,10 +13,7 @@ use resolver_sync::kv::{Kv, Outcome};
 pub fn open(registry: &str, address: &str) -> Result<Box<dyn Kv>, Box<dyn Error>> {
     Ok(match registry {
         "consul" => Box::new(ConsulKv::new(ConsulConfig::new("main", address))?),
-        _ => Box::new(EtcdKv::new(EtcdConfig {
-            endpoints: vec![address.into()],
-            ..EtcdConfig::default()
-        })?),
+        _ => Box::new(EtcdKv::new(EtcdConfig { endpoints: vec![address.into()], ..EtcdConfig::default() })?),
     })
 }
 

@@ -18,10 +18,7 @@ use resolver_sync::subscribe::{KeyEvent, Keys};
 pub fn open(registry: &str, address: &str) -> Result<Rc<dyn Kv>, Box<dyn Error>> {
     Ok(match registry {
         "consul" => Rc::new(ConsulKv::new(ConsulConfig::new("main", address))?),
-        _ => Rc::new(EtcdKv::new(EtcdConfig {
-            endpoints: vec![address.into()],
-            ..EtcdConfig::default()
-        })?),
+        _ => Rc::new(EtcdKv::new(EtcdConfig { endpoints: vec![address.into()], ..EtcdConfig::default() })?),
     })
 }
 

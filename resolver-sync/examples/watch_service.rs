@@ -23,10 +23,9 @@ pub fn open(registry: &str, address: &str, service: &str) -> Result<Rc<dyn Sourc
             Rc::new(ConsulSource::new(config)?)
         }
         // The prefix of all services; who is told picks his own.
-        _ => Rc::new(EtcdSource::new(EtcdConfig {
-            endpoints: vec![address.into()],
-            ..EtcdConfig::default()
-        })?),
+        _ => {
+            Rc::new(EtcdSource::new(EtcdConfig { endpoints: vec![address.into()], ..EtcdConfig::default() })?)
+        }
     })
 }
 
@@ -51,7 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(watch_service(source, service, |instances| {
         println!("{service}: {} instances", instances.len());
-        instances.iter().for_each(|instance| println!("  {} {}:{}", instance.id, instance.address, instance.port));
+        instances
+            .iter()
+            .for_each(|instance| println!("  {} {}:{}", instance.id, instance.address, instance.port));
     }));
     Ok(())
 }

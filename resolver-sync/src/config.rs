@@ -282,8 +282,7 @@ impl Config {
     /// [`ConfigError::Invalid`], with the setting's name.
     pub fn wanted(&self) -> Result<Wanted, ConfigError> {
         // What makes no sense was refused when the configuration was read.
-        let schemas: Vec<Schema> =
-            self.settings.iter().filter_map(|setting| setting.schema().ok()).collect();
+        let schemas: Vec<Schema> = self.settings.iter().filter_map(|setting| setting.schema().ok()).collect();
         let mut wanted = Wanted::default();
         for Schema { name, source, key, .. } in &schemas {
             let known = self.sources.iter().find(|known| known.name == *source);

@@ -195,9 +195,9 @@ pub trait Kv {
         key: &'a str,
         revision: u64,
     ) -> LocalFuture<'a, Result<Outcome, KvError>> {
-        Box::pin(async move {
-            self.txn(&[Check::of(key, revision)], &[Op::Delete { key: key.into() }]).await
-        })
+        Box::pin(
+            async move { self.txn(&[Check::of(key, revision)], &[Op::Delete { key: key.into() }]).await },
+        )
     }
 }
 

@@ -30,8 +30,8 @@ use crate::report::Inflow;
 use crate::source::{Fault, LocalFuture, Report, Source};
 use crate::view::View;
 
-use shelf::{Publication, Shelf};
 pub use settings::Wanted;
+use shelf::{Publication, Shelf};
 
 use settings::Settings;
 use watched::Watched;
@@ -84,10 +84,8 @@ pub struct Publisher<'t> {
     watches: FuturesUnordered<LocalFuture<'static, WatchEnded>>,
     /// What callers report, while nobody publishes.
     reports: Inflow,
-    /// Typed configuration values, while nobody publishes.
-    settings: Option<Settings>,
-    /// How many settings of each source are refused.
-    refused_settings: Vec<u32>,
+    /// Typed configuration values.
+    settings: Settings,
 }
 
 /// A source's watch that ended, and why.
@@ -160,8 +158,7 @@ impl<'t> Publisher<'t> {
             to_confirm: VecDeque::new(),
             watches: FuturesUnordered::new(),
             reports: Inflow::default(),
-            settings: None,
-            refused_settings: Vec::new(),
+            settings: Settings::default(),
         };
         publisher.restore();
         publisher
@@ -170,16 +167,6 @@ impl<'t> Publisher<'t> {
     /// Takes what callers report from here.
     pub fn with_reports(mut self, reports: Inflow) -> Self {
         self.reports = reports;
-        self
-    }
-
-    /// Publishes these settings too. Those of a predecessor that are not among them leave the table.
-    pub fn with_settings(mut self, wanted: Wanted) -> Self {
-        let names: Vec<_> = self.sources.iter().map(|source| source.name().to_owned()).collect();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        let catalog = self.shelf.catalog().clone();
-        let stale_after = self.patience.stale_after;
-        self.settings = Some(Settings::new(wanted, &names, self.shelf.writer(), catalog, stale_after));
         self
     }
 
@@ -203,9 +190,7 @@ impl<'t> Publisher<'t> {
         for source in 0..self.sources.len() {
             self.watch(source, Duration::ZERO);
         }
-        if let Some(settings) = &mut self.settings {
-            settings.start();
-        }
+        self.settings.start();
         self.publish_until(stop, is_current).await
     }
 
@@ -232,7 +217,6 @@ impl<'t> Publisher<'t> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats: u32 = 0;
         let mut reports = std::mem::take(&mut self.reports);
-        let mut settings = self.settings.take();
         // The sources' names are in the table before anything that refers to them.
         self.tick();
         loop {
@@ -250,22 +234,13 @@ impl<'t> Publisher<'t> {
                     self.absorb(source, report);
                 }
                 Some(confirmed) = self.confirming.next(), if !self.confirming.is_empty() => self.confirmed(confirmed),
-                happened = next_of(&mut settings) => {
-                    if let Some(settings) = &mut settings {
-                        settings.absorb(happened, self.shelf.writer());
-                    }
-                }
+                happened = self.settings.next() => self.settings.absorb(happened, self.shelf.writer()),
                 Some(ended) = self.watches.next(), if !self.watches.is_empty() => {
                     self.sources[ended.source].ended(&ended.why);
                     self.restate(ended.source, Instant::now());
                     self.watch(ended.source, RESTART);
                 }
                 _ = ticks.tick() => {
-                    if let Some(settings) = &mut settings {
-                        settings.tick(self.shelf.writer());
-                        self.refused_settings =
-                            (0..self.sources.len()).map(|source| settings.refused(source as u8)).collect();
-                    }
                     self.tick();
                     beats = beats.wrapping_add(1);
                     if beats.is_multiple_of(BEATS_PER_CHECK) {
@@ -361,9 +336,10 @@ impl<'t> Publisher<'t> {
             }
         }
         self.shelf.tick();
-        let refused = self.refused_settings.iter().copied().chain(std::iter::repeat(0));
-        let beats = self.sources.iter().zip(refused).map(|(source, refused)| {
+        self.settings.tick(self.shelf.writer());
+        let beats = self.sources.iter().enumerate().map(|(index, source)| {
             let beat = source.beat(now);
+            let refused = self.settings.refused(index as u8);
             SourceBeat { rejected: beat.rejected.saturating_add(refused), ..beat }
         });
         self.shelf.beat(beats);
@@ -405,14 +381,6 @@ impl<'t> Publisher<'t> {
             }
         }
         self.shelf.mark(index as u8, standings);
-    }
-}
-
-/// What happened to settings; waits for ever where there are none.
-async fn next_of(settings: &mut Option<Settings>) -> (usize, Vec<crate::subscribe::KeyEvent>) {
-    match settings {
-        Some(settings) => settings.next().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -47,13 +47,13 @@ mod scratch;
 mod servers;
 mod wait;
 
+pub use address::loopback;
 pub use consul::{Consul, ConsulOptions, MASTER_TOKEN};
 pub use etcd::{Etcd, EtcdOptions};
 pub use follower::{Follower, Place};
 pub use http::{Answer, request};
 pub use process::{Process, is_alive};
 pub use registry::Registry;
-pub use address::loopback;
 pub use resolver::{Host, Ran};
 pub use servers::server;
 pub use wait::{eventually, try_until, until};

@@ -141,7 +141,11 @@ fn a_transaction_is_done_whole_or_not_at_all() {
         assert_eq!(done["done"], true);
         assert_eq!(scene.ok(&["get", "t/b"]), "x=y\n");
         scene.refused(&["get", "t/a"], 6, "no key");
-        scene.refused(&["txn", "--absent", "t/b", "--put", "t/c=1", "--put", "t/d=1"], 7, "nothing was written");
+        scene.refused(
+            &["txn", "--absent", "t/b", "--put", "t/c=1", "--put", "t/d=1"],
+            7,
+            "nothing was written",
+        );
         scene.refused(&["txn", "--if", "t/none=7", "--put", "t/c=1"], 7, "nothing was written");
         assert_eq!(scene.json(&["list", "t/", "--keys"])["entries"], json!(["t/b"]));
         // What only one of the registries would refuse.
@@ -156,7 +160,8 @@ fn a_transaction_is_done_whole_or_not_at_all() {
 #[test]
 fn strange_keys_are_kept_apart_or_refused() {
     both(|scene| {
-        let keys = ["k/with space", "k/a?b#c", "k/100%25", "k/a&b=c+d", "k/\u{fc}\u{20ac}", "k/\"q\"", "k/a:b@c"];
+        let keys =
+            ["k/with space", "k/a?b#c", "k/100%25", "k/a&b=c+d", "k/\u{fc}\u{20ac}", "k/\"q\"", "k/a:b@c"];
         for (n, key) in keys.iter().enumerate() {
             scene.ok(&["put", key, &n.to_string()]);
         }
@@ -207,10 +212,12 @@ fn a_watch_tells_each_change_and_what_a_restart_brought() {
             let lines = process.stdout();
             let events = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let events = events.filter(|event| wanted.contains(event["event"].as_str().unwrap_or("?")));
-            events.map(|event| {
-                let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-                [text("event"), text("key"), text("value")].join(" ").trim().to_owned()
-            }).collect()
+            events
+                .map(|event| {
+                    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+                    [text("event"), text("key"), text("value")].join(" ").trim().to_owned()
+                })
+                .collect()
         };
         let until_is = |process: &Process, wanted: &str, expected: &[&str]| {
             until(SOON, "the events are told", || {
@@ -256,15 +263,18 @@ fn a_key_goes_with_its_lease_and_stays_while_it_is_kept() {
         }
         match &scene.registry {
             Registry::Etcd(etcd) => {
-                let got: Value =
-                    serde_json::from_str(&etcd.etcdctl(&["get", "l/lost", "--write-out=json"])).expect("JSON");
+                let got: Value = serde_json::from_str(&etcd.etcdctl(&["get", "l/lost", "--write-out=json"]))
+                    .expect("JSON");
                 etcd.revoke(&format!("{:x}", got["kvs"][0]["lease"].as_i64().expect("a lease")));
             }
             Registry::Consul(consul) => {
                 let got = consul.get("/v1/kv/l/lost");
                 let session = got[0]["Session"].as_str().expect("a session").to_owned();
                 let session_is = consul.get(&format!("/v1/session/info/{session}"));
-                assert_eq!((&session_is[0]["Behavior"], &session_is[0]["TTL"]), (&json!("delete"), &json!("10s")));
+                assert_eq!(
+                    (&session_is[0]["Behavior"], &session_is[0]["TTL"]),
+                    (&json!("delete"), &json!("10s"))
+                );
                 consul.put(&format!("/v1/session/destroy/{session}"), &Value::Null);
             }
         }
@@ -278,7 +288,8 @@ fn a_key_goes_with_its_lease_and_stays_while_it_is_kept() {
 
 #[test]
 fn a_backup_goes_from_one_registry_to_the_other() {
-    let (from, to) = (Scene::new(Registry::etcd()), Scene::new(Registry::Consul(Consul::start(ConsulOptions::new()))));
+    let (from, to) =
+        (Scene::new(Registry::etcd()), Scene::new(Registry::Consul(Consul::start(ConsulOptions::new()))));
     from.put_by_others("config/a", b"1");
     from.put_by_others("config/bytes", b"\xff\x00");
     from.put_by_others("config/empty", b"");
@@ -295,7 +306,8 @@ fn a_backup_goes_from_one_registry_to_the_other() {
     assert!(dry.contains("2 would be written, 2 skipped, 0 failed"), "{dry}");
     assert_eq!(to.get_by_others("config/empty"), None, "a dry run writes nothing");
     let said = to.ok(&["restore", &path, "--prefix", "config/"]);
-    for line in ["kept  config/a", "written  config/bytes", "written  config/empty", "skipped  config/leased"] {
+    for line in ["kept  config/a", "written  config/bytes", "written  config/empty", "skipped  config/leased"]
+    {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert_eq!(to.get_by_others("config/a").as_deref(), Some(&b"another"[..]));

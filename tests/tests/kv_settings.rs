@@ -162,7 +162,8 @@ fn values_come_and_bad_ones_change_nothing(registry: Registry) {
     // A segment keeps what still fits the agent's schema, and nothing else.
     scene.agent.kill();
     let Scene { agent, registry, config, host } = scene;
-    let narrow = config.replace("max = 1_000_000", "max = 3999").replace("name = \"ratio\"", "name = \"share\"");
+    let narrow =
+        config.replace("max = 1_000_000", "max = 3999").replace("name = \"ratio\"", "name = \"share\"");
     registry.kill();
     drop(agent);
     let agent = host.agent(&narrow);

@@ -77,6 +77,9 @@ fn say_everything(host: &Host, flags: &[&str], env: &[(&str, &str)], agent: &str
     let mut said = Said::default();
     let dir = host.dir().display().to_string();
     let file = format!("{dir}/kv.backup");
+    // Consul gives a key to no second session.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let leased = format!("config/leased-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let commands: [&[&str]; 11] = [
         &["kv", "put", "config/a", "1"],
         &["kv", "get", "config/a"],
@@ -84,7 +87,7 @@ fn say_everything(host: &Host, flags: &[&str], env: &[(&str, &str)], agent: &str
         &["kv", "list", "config/"],
         &["kv", "list", "--json"],
         &["kv", "txn", "--put", "config/b=1", "--delete", "config/c"],
-        &["kv", "put", "config/leased", "1", "--ttl", "10s"],
+        &["kv", "put", &leased, "1", "--ttl", "10s"],
         &["kv", "backup", &file, "--prefix", "config/"],
         &["kv", "restore", &file, "--overwrite"],
         &["kv", "delete", "config/b"],
@@ -256,7 +259,8 @@ fn proxies_of_the_environment_are_ignored() {
     let (consul, etcd) = (Consul::start(ConsulOptions::new()), Etcd::start(EtcdOptions::new()));
     let host = Host::new();
     let proxy_url = format!("http://{}", proxy.address);
-    let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "grpc_proxy"];
+    let names =
+        ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "grpc_proxy"];
     let env: Vec<_> = names.iter().map(|name| (*name, proxy_url.as_str())).collect();
     for (flag, url) in [("--consul", consul.url()), ("--etcd", etcd.url())] {
         let args = ["kv", flag, &url, "put", "config/a", "1"];
@@ -292,7 +296,9 @@ fn a_secret_goes_to_another_host_over_tls_only() {
 
 #[test]
 fn the_search_finds_what_it_looks_for() {
-    for planted in ["r1ght-canary-9b3e4a", "cjFnaHQtY2FuYXJ5LTliM2U0", "723167", "xxcjFnaHQtY2FuYXJ5LTliM2U0YQ=="] {
+    for planted in
+        ["r1ght-canary-9b3e4a", "cjFnaHQtY2FuYXJ5LTliM2U0", "723167", "xxcjFnaHQtY2FuYXJ5LTliM2U0YQ=="]
+    {
         let said = Said(vec![("planted".into(), format!("... {planted} ...").into_bytes())]);
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| said.is_without(PASSWORD)));
         assert_eq!(found.is_err(), planted != "723167", "{planted}");

@@ -121,7 +121,8 @@ fn three(cluster: &Cluster) {
     assert_eq!((&status["voters"], &status["quorum"]), (&json!(3), &json!(true)), "{status}");
 
     cluster.servers[followers[1]].kill();
-    let status = cluster.until("without a quorum", |ran, json| ran.code == Some(8) && json["quorum"] == false);
+    let status =
+        cluster.until("without a quorum", |ran, json| ran.code == Some(8) && json["quorum"] == false);
     assert!(warnings(&status).contains("no quorum"), "{status}");
     cluster.servers[leader].kill();
     let status = cluster.until("nobody", |ran, json| ran.code == Some(8) && json["leader"].is_null());
@@ -148,11 +149,19 @@ fn a_single_server_is_warned_of() {
         let host = Host::new();
         let ran = host.run(&["registry", "status", flag, &url, "--json"]);
         let status = ran.json();
-        assert_eq!((ran.code, &status["voters"], &status["tolerance"]), (Some(0), &json!(1), &json!(0)), "{status}");
+        assert_eq!(
+            (ran.code, &status["voters"], &status["tolerance"]),
+            (Some(0), &json!(1), &json!(0)),
+            "{status}"
+        );
         assert!(warnings(&status).contains("single server"), "{status}");
         assert_eq!(status["members"][0]["leader"], true, "{status}");
         let plain = host.run(&["registry", "status", flag, &url]);
-        assert!(plain.stdout.contains("quorum yes") && plain.stdout.contains("warning: a single"), "{}", plain.stdout);
+        assert!(
+            plain.stdout.contains("quorum yes") && plain.stdout.contains("warning: a single"),
+            "{}",
+            plain.stdout
+        );
         registry.kill();
         assert_eq!(host.run(&["registry", "status", flag, &url]).code, Some(8));
     }

@@ -37,7 +37,9 @@ pub(super) async fn take(registry: &Registry, file: &Path, prefix: &str, json: b
     backup.write(file).map_err(|error| fail(&error))?;
     let (keys, revision) = (backup.entries.len(), backup.head.revision);
     match json {
-        true => output::line(json!({ "keys": keys, "revision": revision, "file": file.display().to_string() })),
+        true => {
+            output::line(json!({ "keys": keys, "revision": revision, "file": file.display().to_string() }))
+        }
         false => output::line(format_args!("{keys} keys as of revision {revision} in {}", file.display())),
     }
 }

@@ -45,7 +45,12 @@ pub(super) async fn put_for(
     // Before a lease is taken for nothing.
     kv.check_key(&args.key).map_err(|error| failed(&error))?;
     let lease = kv.grant(ttl).await.map_err(|error| failed(&error))?;
-    told(kv.txn(&[], &[Op::put_with(&args.key, &value, &lease)]).await, json)?;
+    let put = told(kv.txn(&[], &[Op::put_with(&args.key, &value, &lease)]).await, json);
+    if put.is_err() {
+        // A session that stands for nothing would be there until its time is up.
+        let _ = revoke(kv, &lease).await;
+        return put;
+    }
     if !is_kept {
         return Ok(());
     }
@@ -70,12 +75,7 @@ pub(super) async fn cas(kv: &dyn Kv, args: &ValueArgs, revision: u64, json: bool
     told(kv.compare_and_set(&args.key, &value, revision).await, json)
 }
 
-pub(super) async fn delete(
-    kv: &dyn Kv,
-    key: &str,
-    revision: Option<u64>,
-    json: bool,
-) -> Result<(), Failure> {
+pub(super) async fn delete(kv: &dyn Kv, key: &str, revision: Option<u64>, json: bool) -> Result<(), Failure> {
     told(
         match revision {
             None => kv.delete(key).await,
@@ -106,7 +106,9 @@ pub(super) async fn txn(kv: &dyn Kv, args: &TxnArgs, json: bool) -> Result<(), F
 fn told(outcome: Result<Outcome, KvError>, json: bool) -> Result<(), Failure> {
     match outcome.map_err(|error| failed(&error))? {
         Outcome::Done { revision } if json => output::line(json!({ "done": true, "revision": revision })),
-        Outcome::Done { revision: Some(revision) } => output::line(format_args!("done at revision {revision}")),
+        Outcome::Done { revision: Some(revision) } => {
+            output::line(format_args!("done at revision {revision}"))
+        }
         Outcome::Done { revision: None } => output::line("done"),
         Outcome::Conflict { why } => {
             if json {

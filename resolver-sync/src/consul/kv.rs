@@ -282,7 +282,9 @@ impl ConsulKv {
         let key = key.strip_suffix('/').unwrap_or(key);
         let folds = |part: &str| matches!(part, "" | "." | "..");
         match key.split('/').any(folds) && !key.is_empty() {
-            true => Err(KvError::key(key, "Consul folds empty parts, `.` and `..`, a leading slash included")),
+            true => {
+                Err(KvError::key(key, "Consul folds empty parts, `.` and `..`, a leading slash included"))
+            }
             false => Ok(()),
         }
     }

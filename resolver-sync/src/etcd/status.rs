@@ -35,7 +35,8 @@ impl EtcdKv {
             }
         }
         let leader = said.iter().map(|said| said.leader).find(|leader| *leader != 0);
-        let mut all = said.iter().map(|said| said.all.clone()).find(|all| !all.is_empty()).unwrap_or_default();
+        let mut all =
+            said.iter().map(|said| said.all.clone()).find(|all| !all.is_empty()).unwrap_or_default();
         for Said { id, member, .. } in said {
             let (_, name, _, learner) = match all.iter().position(|known| known.0 == id) {
                 Some(at) => all.remove(at),

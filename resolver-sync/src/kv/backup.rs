@@ -259,12 +259,7 @@ impl Backup {
     }
 }
 
-async fn restore_one(
-    kv: &dyn Kv,
-    entry: &Entry,
-    existing: Existing,
-    dry_run: bool,
-) -> Result<Fate, KvError> {
+async fn restore_one(kv: &dyn Kv, entry: &Entry, existing: Existing, dry_run: bool) -> Result<Fate, KvError> {
     if entry.leased {
         return Ok(Fate::Leased);
     }

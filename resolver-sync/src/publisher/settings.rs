@@ -13,6 +13,7 @@ use futures_util::stream::{FuturesUnordered, SelectAll, select_all};
 use resolver_core::{Reason, Standing, State, Writer};
 use tokio::sync::mpsc;
 
+use super::Publisher;
 use super::cell::Cell;
 use super::watched::AbortOnDrop;
 use crate::catalog::{Catalog, SettingEntry};
@@ -31,6 +32,7 @@ pub struct Wanted {
 }
 
 /// What the publisher knows of its settings.
+#[derive(Default)]
 pub(super) struct Settings {
     catalog: Catalog,
     tracks: Vec<Track>,
@@ -71,6 +73,16 @@ fn directory_of(key: &str) -> Target {
     match key.rfind('/') {
         Some(at) if at > 0 => Target::Prefix(key[..=at].to_owned()),
         _ => Target::Key(key.to_owned()),
+    }
+}
+
+impl Publisher<'_> {
+    /// Publishes these settings too. Those of a predecessor that are not among them leave the table.
+    pub fn with_settings(mut self, wanted: Wanted) -> Self {
+        let names: Vec<&str> = self.sources.iter().map(|source| source.name()).collect();
+        let (catalog, stale_after) = (self.shelf.catalog().clone(), self.patience.stale_after);
+        self.settings = Settings::new(wanted, &names, self.shelf.writer(), catalog, stale_after);
+        self
     }
 }
 
@@ -154,15 +166,7 @@ impl Settings {
         if !self.directories[directory].keys.contains(&schema.key) {
             self.directories[directory].keys.push(schema.key.clone());
         }
-        self.tracks.push(Track {
-            schema,
-            directory,
-            cell,
-            value,
-            problem: None,
-            published: None,
-            alarms: 0,
-        });
+        self.tracks.push(Track { schema, directory, cell, value, problem: None, published: None, alarms: 0 });
     }
 
     /// Starts the watches on the current [`LocalSet`](tokio::task::LocalSet).
@@ -221,7 +225,10 @@ impl Settings {
                 KeyEvent::Alive => {
                     let directory = &mut self.directories[index];
                     if directory.lost.take().is_some() || directory.alive_at.is_none() {
-                        tracing::info!(keys = directory.target.text(), "settings are in step with the registry");
+                        tracing::info!(
+                            keys = directory.target.text(),
+                            "settings are in step with the registry"
+                        );
                     }
                     directory.alive_at = Some(Instant::now());
                 }
@@ -330,7 +337,10 @@ impl Track {
                 "refused, and the last good value stands: {why}"
             ),
             None => tracing::error!(
-                setting = name, key, alarms = self.alarms, reason = reason.name(),
+                setting = name,
+                key,
+                alarms = self.alarms,
+                reason = reason.name(),
                 "refused, and there is no value: {why}"
             ),
         }

@@ -49,13 +49,10 @@ impl SettingConfig {
         resolver_core::Name::new(&self.name).check().map_err(|error| error.to_string())?;
         let numbers = self.min.is_some() || self.max.is_some();
         let bounds = match self.kind {
-            Type::I64 => Bounds::I64 {
-                min: whole(self.min, "min", i64::MIN)?,
-                max: whole(self.max, "max", i64::MAX)?,
-            },
-            Type::F64 => {
-                Bounds::F64 { min: real(self.min, f64::MIN)?, max: real(self.max, f64::MAX)? }
+            Type::I64 => {
+                Bounds::I64 { min: whole(self.min, "min", i64::MIN)?, max: whole(self.max, "max", i64::MAX)? }
             }
+            Type::F64 => Bounds::F64 { min: real(self.min, f64::MIN)?, max: real(self.max, f64::MAX)? },
             _ if numbers => return Err("min and max are for numbers".into()),
             Type::Bool => Bounds::Bool,
             Type::Bytes => Bounds::Bytes { max_length: self.max_length.unwrap_or(MAX_BYTES) },

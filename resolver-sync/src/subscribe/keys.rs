@@ -231,5 +231,8 @@ fn fault_of(error: &KvError) -> Fault {
     error.fault().cloned().unwrap_or_else(other)
 }
 
+#[cfg(test)]
+mod tests;
+
 /// How many suspects are read one by one; more are listed at once.
 const POINT_READS: usize = 8;

@@ -107,8 +107,7 @@ impl EtcdKv {
         }
         all.revision = number(revision);
         feed.listing(all);
-        let known =
-            Known { cluster, keys, watched: revision, gone: BTreeMap::new(), fragments: Vec::new() };
+        let known = Known { cluster, keys, watched: revision, gone: BTreeMap::new(), fragments: Vec::new() };
         self.follow(target, feed, &client, known, told, proven).await
     }
 
@@ -124,10 +123,8 @@ impl EtcdKv {
         let url = self.members.url();
         let config = &self.config;
         let (from, end) = range_of(target);
-        let options = WatchOptions::new()
-            .with_range(end)
-            .with_start_revision(known.watched + 1)
-            .with_fragment();
+        let options =
+            WatchOptions::new().with_range(end).with_start_revision(known.watched + 1).with_fragment();
         let mut watcher = client.watch_client().max_decoding_message_size(MESSAGE);
         let opened = watcher.watch(from, Some(options));
         let (mut requests, mut responses) = match within(config.deadline, url, "watching", opened).await {
@@ -201,6 +198,9 @@ fn read(mut listing: Listing) -> NextPage {
     })
 }
 
+#[cfg(test)]
+mod tests;
+
 fn gap(url: &str, reason: Reason, why: &str) -> End {
     End::Gap(Fault::new(reason, format!("etcd {url}: {why}")))
 }
@@ -225,7 +225,10 @@ impl Known {
             return Err((Reason::BadAnswer, "a message without a header".into()));
         };
         if cluster != self.cluster {
-            return Err((Reason::Regressed, format!("the cluster is {cluster:x} and was {:x}", self.cluster)));
+            return Err((
+                Reason::Regressed,
+                format!("the cluster is {cluster:x} and was {:x}", self.cluster),
+            ));
         }
         if response.events().is_empty() {
             if revision < self.watched {
@@ -288,7 +291,10 @@ impl Known {
         feed: &KvFeed,
     ) -> Result<(), String> {
         if page.cluster != self.cluster {
-            return Err(format!("a listing is of cluster {:x}, the watch of {:x}", page.cluster, self.cluster));
+            return Err(format!(
+                "a listing is of cluster {:x}, the watch of {:x}",
+                page.cluster, self.cluster
+            ));
         }
         let mut changes = Vec::new();
         for kv in &page.kvs {
