@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::{Args, Subcommand};
 use resolver_sync::consul::{ConsulConfig, ConsulKv};
@@ -41,22 +42,22 @@ pub(crate) struct RegistryArgs {
 
 /// A registry's keys and its state.
 pub(crate) enum Registry {
-    Consul(ConsulKv),
-    Etcd(EtcdKv),
+    Consul(Rc<ConsulKv>),
+    Etcd(Rc<EtcdKv>),
 }
 
 impl Registry {
     pub(crate) fn kv(&self) -> &dyn Kv {
         match self {
-            Registry::Consul(kv) => kv,
-            Registry::Etcd(kv) => kv,
+            Registry::Consul(kv) => kv.as_ref(),
+            Registry::Etcd(kv) => kv.as_ref(),
         }
     }
 
-    pub(crate) fn into_kv(self) -> std::rc::Rc<dyn Kv> {
+    pub(crate) fn into_kv(self) -> Rc<dyn Kv> {
         match self {
-            Registry::Consul(kv) => std::rc::Rc::new(kv),
-            Registry::Etcd(kv) => std::rc::Rc::new(kv),
+            Registry::Consul(kv) => kv,
+            Registry::Etcd(kv) => kv,
         }
     }
 
@@ -87,7 +88,7 @@ impl RegistryArgs {
             // A whole store may be listed.
             config.body_limit = LISTED;
             let kv = ConsulKv::new(config).map_err(|error| refuse(&error))?;
-            return Ok(Registry::Consul(kv.with_value_limit(self.value_limit)));
+            return Ok(Registry::Consul(Rc::new(kv.with_value_limit(self.value_limit))));
         }
         if self.etcd.is_empty() {
             return Err(refuse(&"name a registry: --consul URL or --etcd URL"));
@@ -96,7 +97,7 @@ impl RegistryArgs {
         let endpoints = self.etcd.clone();
         let config = EtcdConfig { endpoints, user, password, ..EtcdConfig::default() };
         let kv = EtcdKv::new(config).map_err(|error| refuse(&error))?;
-        Ok(Registry::Etcd(kv.with_value_limit(self.value_limit)))
+        Ok(Registry::Etcd(Rc::new(kv.with_value_limit(self.value_limit))))
     }
 
     fn token(&self) -> Result<Option<Secret>, Failure> {
