@@ -5,6 +5,7 @@
 
 mod cell;
 mod course;
+mod left;
 mod settings;
 mod shelf;
 mod staged;
@@ -12,7 +13,6 @@ mod watched;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,7 @@ use crate::view::View;
 pub use settings::Wanted;
 use shelf::{Publication, Shelf};
 
+use left::Left;
 use settings::Settings;
 use watched::Watched;
 
@@ -381,22 +382,5 @@ impl<'t> Publisher<'t> {
             }
         }
         self.shelf.mark(index as u8, standings);
-    }
-}
-
-/// What a predecessor left under a name.
-#[derive(Debug, Default)]
-struct Left {
-    source: String,
-    /// The primary's.
-    tier: Option<u8>,
-    endpoints: Vec<SocketAddr>,
-    /// In the same order.
-    ids: Vec<u64>,
-}
-
-impl Left {
-    fn primary(&self) -> Option<SocketAddr> {
-        self.endpoints.first().copied()
     }
 }

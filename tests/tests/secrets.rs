@@ -197,6 +197,22 @@ fn etcd_passwords_are_in_nothing_that_is_printed() {
         let outcome = format!("{:?}", runtime.block_on(kv.get("config/a")));
         Said(vec![("an answer's or error's Debug".into(), outcome.into_bytes())]).is_without(password);
     }
+    // Who may read nothing sees the cluster's state all the same, and no empty listing.
+    let (host, url) = (Host::new(), etcd.url());
+    let root = format!("--user=root:{PASSWORD}");
+    etcd.etcdctl(&[&root, "user", "add", "nobody:a-password"]);
+    let env = [("ETCDCTL_USER", "nobody:a-password")];
+    for (args, code) in
+        [(&["registry", "status"][..], 0), (&["kv", "list"], 1), (&["kv", "get", "config/a"], 1)]
+    {
+        let output = traced(&host, &[args, &["--etcd", &url]].concat(), &env).output().expect("our binary");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), output.stdout.is_empty()),
+            (Some(code), code != 0),
+            "{args:?}: {words}"
+        );
+    }
 }
 
 /// Counts who connects, keeps what they send, and answers everything with these bytes.

@@ -1,100 +1,19 @@
 //! `resolver kv` on the real registries, as a user runs it: what one writes the others' tools read, and the reverse.
 
+mod scene;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use resolver_sync::etcd::{EtcdConfig, EtcdKv};
 use resolver_sync::kv::Kv;
-use resolver_tests::{Consul, ConsulOptions, Host, Process, Ran, Registry, eventually, until};
+use resolver_tests::{Consul, ConsulOptions, Host, Process, Registry, eventually, until};
 use serde_json::{Value, json};
 
+use scene::{Scene, both};
+
 const SOON: Duration = Duration::from_secs(15);
-
-struct Scene {
-    registry: Registry,
-    host: Host,
-}
-
-impl Scene {
-    fn new(registry: Registry) -> Self {
-        Scene { registry, host: Host::new() }
-    }
-
-    fn flags(&self) -> [String; 2] {
-        match &self.registry {
-            Registry::Consul(consul) => ["--consul".into(), consul.url()],
-            Registry::Etcd(etcd) => ["--etcd".into(), etcd.url()],
-        }
-    }
-
-    #[track_caller]
-    fn kv(&self, args: &[&str]) -> Ran {
-        let [flag, url] = self.flags();
-        self.host.run(&[&["kv", &flag, &url], args].concat())
-    }
-
-    #[track_caller]
-    fn start(&self, args: &[&str]) -> Process {
-        let [flag, url] = self.flags();
-        self.host.start(&[&["kv", &flag, &url, "--json"], args].concat())
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let ran = self.kv(args);
-        assert_eq!(ran.code, Some(0), "{args:?}: {}{}", ran.stdout, ran.stderr);
-        ran.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        let out = self.ok(&[args, &["--json"]].concat());
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}: {out}"))
-    }
-
-    /// What ends with this code and says these words.
-    #[track_caller]
-    fn refused(&self, args: &[&str], code: i32, words: &str) {
-        let ran = self.kv(args);
-        assert_eq!(ran.code, Some(code), "{args:?}: {}{}", ran.stdout, ran.stderr);
-        assert!(ran.stderr.contains(words), "{args:?}: {}", ran.stderr);
-    }
-
-    /// As somebody else's tool writes.
-    #[track_caller]
-    fn put_by_others(&self, key: &str, value: &[u8]) {
-        match &self.registry {
-            Registry::Consul(consul) => {
-                let path = format!("/v1/kv/{key}");
-                let put = consul.request("PUT", &path, None, Some(value.to_vec()), SOON).expect("an answer");
-                assert_eq!(put.status, 200, "{}", put.text());
-            }
-            Registry::Etcd(etcd) => etcd.put(key, value),
-        }
-    }
-
-    /// As somebody else's tool reads.
-    #[track_caller]
-    fn get_by_others(&self, key: &str) -> Option<Vec<u8>> {
-        match &self.registry {
-            Registry::Consul(consul) => {
-                let path = format!("/v1/kv/{key}?raw");
-                let got = consul.request("GET", &path, None, None, SOON).expect("an answer");
-                (got.status == 200).then_some(got.body)
-            }
-            Registry::Etcd(etcd) => {
-                let got = etcd.etcdctl(&["get", "--print-value-only", "--", key]);
-                got.strip_suffix('\n').map(|value| value.as_bytes().to_vec())
-            }
-        }
-    }
-}
-
-fn both(test: impl Fn(Scene)) {
-    test(Scene::new(Registry::etcd()));
-    test(Scene::new(Registry::Consul(Consul::start(ConsulOptions::new()))));
-}
 
 #[test]
 fn keys_are_written_read_compared_and_deleted() {
@@ -370,6 +289,11 @@ fn a_listing_that_a_token_may_not_see_is_refused_and_a_watch_holds() {
         assert_eq!(ran.code, Some(1), "{args:?}: {}", ran.stdout);
         assert!(ran.stderr.contains("token") && !ran.stderr.contains(&token), "{args:?}: {}", ran.stderr);
     }
+    let args = ["registry", "status", "--consul", &url, "--token-file", &file, "--json"];
+    let status = host.run(&args);
+    let json = status.json();
+    assert_eq!((status.code, &json["quorum"], &json["voters"]), (Some(0), &json!(true), &json!(1)), "{json}");
+    assert!(json["warnings"][0].as_str().is_some_and(|warning| warning.contains("operator")), "{json}");
     let args = ["kv", "--consul", &url, "--token-file", &file, "--json", "watch", "config/"];
     let watch = host.start(&args);
     let has = |event: &str| watch.stdout().contains(&format!("\"event\":\"{event}\""));
