@@ -49,7 +49,7 @@ pub struct KvReport {
 #[derive(Clone, Debug, Default)]
 pub struct KvFeed {
     /// Carries contact and wakes the reader, as for services.
-    pub(crate) contact: Feed,
+    pub contact: Feed,
     word: Arc<Mutex<Word>>,
 }
 
@@ -62,7 +62,7 @@ struct Word {
 
 impl KvFeed {
     /// All that there is.
-    pub(crate) fn listing(&self, listing: Listing) {
+    pub fn listing(&self, listing: Listing) {
         let values = listing.entries.into_iter().map(|entry| (entry.key.clone(), Seen::Value(entry)));
         let refused = listing.refused.into_iter().map(|key| (key.key.clone(), Seen::Refused(key)));
         let keys = values.chain(refused).collect();
@@ -70,7 +70,7 @@ impl KvFeed {
     }
 
     /// Some keys as of one moment: who takes the report has all of them or none.
-    pub(crate) fn changes(&self, changes: Vec<(String, Seen)>, revision: u64) {
+    pub fn changes(&self, changes: Vec<(String, Seen)>, revision: u64) {
         self.update(|word| {
             word.keys.extend(changes);
             word.revision = word.revision.max(revision);
