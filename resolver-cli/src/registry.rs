@@ -83,7 +83,7 @@ impl RegistryArgs {
         if !self.consul.is_empty() {
             let mut config = ConsulConfig::new("consul", "");
             config.addresses.clone_from(&self.consul);
-            config.datacenter.clone_from(&self.datacenter);
+            config.datacenters.extend(self.datacenter.clone());
             config.token = self.token()?;
             // A whole store may be listed.
             config.body_limit = LISTED;

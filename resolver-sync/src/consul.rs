@@ -3,34 +3,48 @@
 //! ```text
 //! heartbeat -> Contact (up or down, generation, epoch) -> alive, lost
 //!                 |
-//! catalogue -> which services -> Poll (index rules, pacing) -> Health -> ServiceSet -> Feed
+//! catalogue -> which services -> Poll (index rules, pacing) -> Health -> Merged (datacentres as tiers) -> Feed
+//!                    |                                            |
+//!                    +-> over the limit: Wide (all checks) -> targeted reads     prepared queries, polled
 //! ```
 //!
 //! What an answer may be trusted with is decided in three places: `index` says what an index means, `poll` which
-//! answer may be believed, `confirm` which one is proven.
+//! answer may be believed, `confirm` which one is proven. `docs/consul.md` ties each rule to the test that holds it.
 
 use crate::record::ServiceSet;
 use crate::source::{Fault, Feed, LocalFuture, Source};
 
 mod agent;
+mod choice;
 mod config;
 mod confirm;
 mod contact;
+mod credentials;
 mod health;
 mod heartbeat;
 mod index;
 mod kv;
 mod memory;
+mod merged;
 mod poll;
+mod prepared;
+mod query;
 mod status;
+mod tls;
+mod wanted;
 mod watch;
+mod wide;
 
-pub use config::{ConfigError, Consistency, ConsulConfig, HealthPolicy, Services};
+pub use choice::{AddressKind, Consistency, HealthPolicy, Services, TlsConfig};
+pub use config::{ConfigError, ConsulConfig};
 pub use kv::ConsulKv;
 
-use agent::{Agents, Request};
+use futures_util::future::try_join_all;
+
+use agent::Agents;
 use confirm::Confirmation;
 use memory::Memory;
+use query::Scope;
 
 /// Watches the services of one Consul cluster through an agent.
 ///
@@ -50,7 +64,10 @@ use memory::Memory;
 pub struct ConsulSource {
     config: ConsulConfig,
     agents: Agents,
-    memory: Memory,
+    /// For each datacentre.
+    memories: Vec<Memory>,
+    /// For prepared queries.
+    queries: Memory,
 }
 
 impl ConsulSource {
@@ -61,7 +78,8 @@ impl ConsulSource {
     /// [`ConfigError`] where the configuration makes no sense, or would send the token unencrypted to another host.
     pub fn new(config: ConsulConfig) -> Result<Self, ConfigError> {
         let agents = Agents::new(&config)?;
-        Ok(ConsulSource { config, agents, memory: Memory::default() })
+        let memories = Scope::all(&config).iter().map(|_| Memory::default()).collect();
+        Ok(ConsulSource { config, agents, memories, queries: Memory::default() })
     }
 }
 
@@ -71,30 +89,19 @@ impl Source for ConsulSource {
     }
 
     fn watch<'a>(&'a self, known: Vec<String>, feed: &'a Feed) -> LocalFuture<'a, ()> {
-        Box::pin(watch::run(&self.config, &self.agents, &self.memory, known, feed))
+        Box::pin(watch::run(&self.config, &self.agents, &self.memories, &self.queries, known, feed))
     }
 
     fn confirm<'a>(&'a self, service: &'a str) -> LocalFuture<'a, Result<ServiceSet, Fault>> {
-        let (config, agents, memory) = (&self.config, &self.agents, &self.memory);
-        Box::pin(async move { Confirmation { config, agents, memory, service }.run().await })
-    }
-}
-
-/// The read of one service. `narrow` leaves it to the server to drop what does not pass.
-fn service_request(config: &ConsulConfig, service: &str, narrow: bool) -> Request {
-    let mut request = in_datacenter(config, Request::get(["health", "service", service]));
-    if narrow && config.health == HealthPolicy::Passing && !config.unhealthy {
-        request = request.with("passing", "1");
-    }
-    if let Some(filter) = &config.filter {
-        request = request.with("filter", filter);
-    }
-    config.tags.iter().fold(request, |request, tag| request.with("tag", tag))
-}
-
-fn in_datacenter(config: &ConsulConfig, request: Request) -> Request {
-    match &config.datacenter {
-        Some(datacenter) => request.with("dc", datacenter),
-        None => request,
+        let ConsulSource { config, agents, memories, queries } = self;
+        if config.queries.iter().any(|query| query == service) {
+            return Box::pin(prepared::confirm(config, agents, queries, service));
+        }
+        Box::pin(async move {
+            let parts = Scope::all(config).into_iter().zip(memories).map(|(scope, memory)| async move {
+                Confirmation { config, agents, memory, scope, service }.run().await
+            });
+            Ok(merged::sum(try_join_all(parts).await?))
+        })
     }
 }

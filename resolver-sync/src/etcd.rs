@@ -26,13 +26,16 @@ mod member;
 mod status;
 
 mod tail;
+mod tls;
 mod watch;
 
 use catalogue::Catalogue;
+use codec::Range;
 pub use codec::{Codec, Decoded, MAX_VALUE};
 pub use kv::EtcdKv;
 use list::Listing;
 use member::Members;
+pub use tls::EtcdTls;
 use watch::End;
 
 /// Which prefix of which cluster to watch, and how.
@@ -42,6 +45,8 @@ pub struct EtcdConfig {
     pub name: String,
     /// The members' URLs, such as `http://10.0.0.1:2379`. One is used at a time; the next one when it fails.
     pub endpoints: Vec<String>,
+    /// What stands before the prefix in this cluster, such as `/desk-a`: a tenant's part of it. Never shown.
+    pub namespace: String,
     /// What every key begins with. A slash is added where there is none at the end.
     pub prefix: String,
     /// How instances are written below the prefix.
@@ -50,6 +55,9 @@ pub struct EtcdConfig {
     pub user: Option<String>,
     /// Never printed.
     pub password: Option<Secret>,
+    /// For members whose URLs begin with `https://`. They are verified always; by the system's roots unless a file of
+    /// roots is named.
+    pub tls: EtcdTls,
     /// How often a quiet watch is asked for its progress. After three that were not answered the next member is taken.
     pub heartbeat: Duration,
     /// The most keys in one page of a listing. Fewer are asked for when an answer is too large.
@@ -65,10 +73,12 @@ impl Default for EtcdConfig {
         EtcdConfig {
             name: "etcd".into(),
             endpoints: Vec::new(),
-            prefix: "/services/".into(),
+            namespace: String::new(),
+            prefix: Codec::default().usual_prefix().into(),
             codec: Codec::default(),
             user: None,
             password: None,
+            tls: EtcdTls::default(),
             heartbeat: Duration::from_secs(1),
             page: 1000,
             relist: Duration::from_secs(60),
@@ -92,11 +102,27 @@ pub enum EtcdError {
         /// What is wrong with it.
         why: String,
     },
+    /// All keys of the cluster are no service's.
+    #[error("an etcd source's prefix is empty; name what the keys begin with, such as /services/")]
+    NoPrefix,
     /// One of user and password without the other.
     #[error(
         "an etcd source has a user without a password, or a password without a user; set both or neither"
     )]
     HalfUser,
+    /// One of certificate and key without the other.
+    #[error(
+        "an etcd source has a certificate without its key, or a key without its certificate; set both or neither"
+    )]
+    HalfCertificate,
+    /// A file of certificates or a key that cannot be used.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A period of nothing would be a hot loop.
     #[error("an etcd source's {0} is 0; leave it out for the default")]
     Zero(&'static str),
@@ -135,6 +161,9 @@ impl EtcdSource {
     /// [`EtcdError`] says which setting cannot be used.
     pub fn new(mut config: EtcdConfig) -> Result<Self, EtcdError> {
         if !config.prefix.ends_with('/') {
+            if config.prefix.is_empty() {
+                return Err(EtcdError::NoPrefix);
+            }
             tracing::warn!(source = %config.name, prefix = %config.prefix, "the prefix has no slash at its end; it gets one");
             config.prefix.push('/');
         }
@@ -181,7 +210,8 @@ impl EtcdSource {
             Err(fault) => return End::Lost(fault),
         };
         let url = self.members.url();
-        let mut catalogue = Catalogue::new(&self.config.prefix, self.config.codec);
+        let EtcdConfig { prefix, codec, namespace, .. } = &self.config;
+        let mut catalogue = Catalogue::new(prefix, *codec).within(namespace);
         let mut listing = self.listing(&client, url);
         catalogue.begin();
         let (cluster, revision) = loop {
@@ -202,7 +232,12 @@ impl EtcdSource {
     }
 
     fn listing(&self, client: &etcd_client::Client, url: &str) -> Listing {
-        Listing::new(client, url, &self.config.prefix, self.config.page, self.config.deadline)
+        Listing::new(client, url, Range::below(&self.below()), self.config.page, self.config.deadline)
+    }
+
+    /// What every key begins with in the cluster.
+    fn below(&self) -> String {
+        format!("{}{}", self.config.namespace, self.config.prefix)
     }
 
     /// A complete listing is the truth; where it contradicts the history so far, a new history has begun.
@@ -232,25 +267,33 @@ impl EtcdSource {
 
     async fn read_from(&self, member: usize, service: &str, before: Position) -> Result<ServiceSet, Fault> {
         let (client, url) = self.members.client_of(member).await?;
-        let EtcdConfig { prefix, codec, page, deadline, .. } = &self.config;
-        let mut listing =
-            Listing::new(&client, url, &codec.service_prefix(prefix, service), *page, *deadline);
-        let mut catalogue = Catalogue::new(prefix, *codec);
-        catalogue.begin();
-        loop {
-            let page = listing.page().await.map_err(member::Trouble::into_fault)?;
-            if before.cluster != 0 && (page.cluster != before.cluster || page.revision < before.revision) {
-                let detail = format!(
-                    "etcd {url}: the second read is of cluster {:x} revision {}, behind cluster {:x} revision {}",
-                    page.cluster, page.revision, before.cluster, before.revision
-                );
-                return Err(Fault::new(Reason::Regressed, detail));
+        let EtcdConfig { prefix, codec, page, deadline, namespace, .. } = &self.config;
+        let mut catalogue = Catalogue::new(prefix, *codec).within(namespace);
+        let mut oldest = i64::MAX;
+        for range in codec.ranges(prefix, service) {
+            let within = |key: Vec<u8>| [namespace.as_bytes(), &key].concat();
+            let range = Range { from: within(range.from), end: within(range.end) };
+            catalogue.begin_at(&range.from);
+            let mut listing = Listing::new(&client, url, range, *page, *deadline);
+            loop {
+                let page = listing.page().await.map_err(member::Trouble::into_fault)?;
+                if before.cluster != 0 && (page.cluster != before.cluster || page.revision < before.revision)
+                {
+                    let detail = format!(
+                        "etcd {url}: the second read is of cluster {:x} revision {}, behind cluster {:x} revision {}",
+                        page.cluster, page.revision, before.cluster, before.revision
+                    );
+                    return Err(Fault::new(Reason::Regressed, detail));
+                }
+                catalogue.page(page.changes(), page.done.clone(), page.revision);
+                oldest = oldest.min(page.revision);
+                if page.last {
+                    break;
+                }
             }
-            catalogue.page(page.changes(), page.done.clone(), page.revision);
-            if page.last {
-                return Ok(catalogue.set(service, page.revision));
-            }
+            catalogue.finish();
         }
+        Ok(catalogue.set(service, oldest))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Position> {
@@ -297,7 +340,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_said() {
         assert!(refused(EtcdConfig::default()).contains("no endpoints"));
-        assert!(refused(config("127.0.0.1:2379")).contains("begin with http://"));
+        assert!(refused(config("127.0.0.1:2379")).contains("begin with https://"));
         assert!(refused(config("http://not a url")).contains("not a url"));
         assert!(
             refused(EtcdConfig { user: Some("u".into()), ..config("http://h:1") })

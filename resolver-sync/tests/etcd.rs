@@ -1,8 +1,16 @@
 //! The etcd source against real servers.
 #![cfg(feature = "etcd")]
 
+#[path = "../../tests/src/certificates.rs"]
+mod certificates;
+#[path = "etcd/conventions.rs"]
+mod conventions;
+#[path = "etcd/gaps.rs"]
+mod gaps;
 #[path = "etcd/harness.rs"]
 mod harness;
+#[path = "etcd/secure.rs"]
+mod secure;
 
 use std::time::{Duration, Instant};
 

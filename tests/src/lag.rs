@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::cluster::Options;
 use crate::process::Process;
 use crate::resolver::Host;
 use crate::scratch;
@@ -47,6 +48,8 @@ const SEEN: Duration = Duration::from_secs(20);
 pub struct Plan {
     /// Whose lag.
     pub registry: Registry,
+    /// Three members with these options; none is a single one, plain and open.
+    pub cluster: Option<Options>,
     /// How many changes count.
     pub changes: u16,
     /// The core of the agent's thread; none leaves it to the scheduler.
@@ -102,13 +105,13 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
     assert!(plan.changes <= MOST_CHANGES, "at most {MOST_CHANGES} changes have a port of their own");
     let host = Host::new();
     let dir = scratch::in_memory();
-    let server = Server::start(plan.registry);
+    let server = Server::start(plan.registry, plan.cluster);
     let mut writer = server.writer();
     for (id, address) in [("still-1", "10.0.0.2"), ("still-2", "10.0.0.3")] {
         writer.write(id, address, FIRST_PORT);
     }
     writer.move_to(FIRST_PORT);
-    let agent = host.agent(&configuration(plan, &server));
+    let agent = host.agent(&configuration(plan, &server, &host));
 
     let start = |name: &str, watches: &str, args: &[&str]| {
         let mut sheet = Sheet::new(&dir.path().join(name));
@@ -121,8 +124,9 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
     let core = plan.reader_core.map_or("any".into(), |core| core.to_string());
     let poll = plan.poll.as_micros().to_string();
     let bare = plan.registry.bare();
-    let mut control = plan.control.then(|| start("control", bare, &[&server.url()]));
-    let (mut bare, watching) = start("bare", bare, &[&server.url()]);
+    let access = serde_json::to_string(&server.access()).expect("strings");
+    let mut control = plan.control.then(|| start("control", bare, &[&access]));
+    let (mut bare, watching) = start("bare", bare, &[&access]);
     let (mut polls, polling) =
         start(POLLING, POLLING, &[&host.segment().display().to_string(), &core, &poll]);
 
@@ -165,8 +169,11 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
 pub fn watch(args: &[String]) -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let ended = match args.as_slice() {
-        [name, sheet, url] if *name == Registry::Consul.bare() => bare::consul(url, Path::new(sheet)),
-        [name, sheet, url] if *name == Registry::Etcd.bare() => bare::etcd(url, Path::new(sheet)),
+        [name, sheet, access] if is_bare(name) => match serde_json::from_str(access) {
+            Ok(access) if *name == Registry::Consul.bare() => bare::consul(&access, Path::new(sheet)),
+            Ok(access) => bare::etcd(&access, Path::new(sheet)),
+            Err(wrong) => Err(wrong.into()),
+        },
         [POLLING, sheet, segment, core, poll] => {
             polling::poll(Path::new(segment), core.parse().ok(), poll, Path::new(sheet))
         }
@@ -180,7 +187,11 @@ pub fn watch(args: &[String]) -> ExitCode {
 
 /// Whether a program's first argument asks for [`watch`].
 pub fn is_watcher(name: &str) -> bool {
-    [POLLING, Registry::Consul.bare(), Registry::Etcd.bare()].contains(&name)
+    name == POLLING || is_bare(name)
+}
+
+fn is_bare(name: &str) -> bool {
+    [Registry::Consul.bare(), Registry::Etcd.bare()].contains(&name)
 }
 
 const POLLING: &str = "poll-resolve";
@@ -188,13 +199,13 @@ const POLLING: &str = "poll-resolve";
 /// Why a watcher ended.
 type Ended = Result<(), Box<dyn std::error::Error>>;
 
-fn configuration(plan: &Plan, server: &Server) -> String {
+fn configuration(plan: &Plan, server: &Server, host: &Host) -> String {
     let pinned = plan.agent_core.map_or(String::new(), |core| format!("[sync]\ncore = {core}\n\n"));
-    format!("{pinned}{}", server.source())
+    format!("{pinned}{}", server.source(host))
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     // Both are positive: the clock counts from the host's start.
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

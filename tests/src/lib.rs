@@ -34,6 +34,8 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod certificates;
+pub mod cluster;
 mod consul;
 mod etcd;
 mod follower;
@@ -43,11 +45,13 @@ pub mod lag;
 mod process;
 mod registry;
 mod resolver;
+pub mod scale;
 mod scratch;
 mod servers;
 mod wait;
 
 pub use address::loopback;
+pub use certificates::{Authority, Certificate};
 pub use consul::{Consul, ConsulOptions, MASTER_TOKEN};
 pub use etcd::{Etcd, EtcdOptions};
 pub use follower::{Follower, Place};

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use resolver_tests::cluster::Options;
 use resolver_tests::lag::{Plan, Registry, Summary, measure};
 
 const CHANGES: u16 = 100;
@@ -11,9 +12,17 @@ const CHANGES: u16 = 100;
 const MEDIAN_NS: i64 = 5_000_000;
 
 #[track_caller]
-fn follows_closely(registry: Registry) {
+fn follows_closely(registry: Registry, cluster: Option<Options>) {
     let poll = Duration::from_micros(200);
-    let plan = Plan { registry, changes: CHANGES, agent_core: None, reader_core: None, poll, control: false };
+    let plan = Plan {
+        registry,
+        cluster,
+        changes: CHANGES,
+        agent_core: None,
+        reader_core: None,
+        poll,
+        control: false,
+    };
     // Panics unless both watchers see each change once, in order.
     let changes = measure(&plan, Path::new(env!("CARGO_BIN_EXE_lag")));
     let summary = Summary::of(&changes);
@@ -28,10 +37,20 @@ fn follows_closely(registry: Registry) {
 
 #[test]
 fn resolve_follows_a_bare_watch_of_consul() {
-    follows_closely(Registry::Consul);
+    follows_closely(Registry::Consul, None);
 }
 
 #[test]
 fn resolve_follows_a_bare_watch_of_etcd() {
-    follows_closely(Registry::Etcd);
+    follows_closely(Registry::Etcd, None);
+}
+
+#[test]
+fn privileged_resolve_follows_a_bare_watch_of_a_consul_cluster() {
+    follows_closely(Registry::Consul, Some(Options::SECURE));
+}
+
+#[test]
+fn privileged_resolve_follows_a_bare_watch_of_an_etcd_cluster() {
+    follows_closely(Registry::Etcd, Some(Options::SECURE));
 }

@@ -9,6 +9,7 @@ mod bundle;
 mod command;
 mod debian;
 mod fuzz;
+mod measure;
 mod nightly;
 mod project;
 mod servers;
@@ -62,6 +63,9 @@ fn main() -> ExitCode {
                 _ => return usage("`soak` takes --minutes N, of at least 1, and --deaths N"),
             }
         }
+        [program, arguments @ ..] if measure::PROGRAMS.contains(program) => {
+            Project::find().and_then(|project| measure::run(&project, program, arguments))
+        }
         ["tsan"] => Project::find().and_then(|project| tsan::run(&project)),
         [unknown, ..] => return usage(&format!("`{}` is not a command of xtask", unknown)),
     };
@@ -99,6 +103,9 @@ cargo xtask COMMAND
   soak [--minutes N] [--deaths N]
                      a writer process and a reader process over one segment, for N minutes (10); a large table; with
                      --deaths (1000000, say) writers that are killed while they publish
+  faults [ARGS]      real clusters of three, and what can befall them, with repeats (--repeats N); wants root
+  scale [ARGS]       10,000 services in one registry: time, memory, lag, and a storm of changes
+  lag [ARGS]         how much later than a bare watch a change is resolved (--cluster: clusters with TLS; wants root)
   servers            bring the real Consul and etcd under target/servers, and print where they are
   tsan               the stress test under ThreadSanitizer, and a planted race; wants nightly Rust
   valgrind [ARGS]    bring valgrind under target/servers if it is not in PATH; run it, or say how to

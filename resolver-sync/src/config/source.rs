@@ -1,16 +1,24 @@
 //! One registry of the configuration, and the source that it makes.
 
+mod consul;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::consul::Mode;
+use super::duration::Span;
 use super::{ConfigError, invalid};
-use crate::consul::{ConsulConfig, ConsulKv, ConsulSource, Services};
+use crate::consul::{AddressKind, HealthPolicy};
+#[cfg(feature = "etcd")]
+use crate::etcd::Codec;
 use crate::file::FileSource;
 use crate::kv::Kv;
 use crate::secret::Secret;
 use crate::source::Source;
+#[cfg(not(feature = "etcd"))]
+use serde::de::IgnoredAny as Codec;
 
 /// A registry. Which settings there are depends on its kind; one of another kind is refused.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +40,28 @@ pub struct SourceConfig {
     watch_limit: Option<usize>,
     user: Option<String>,
     password_file: Option<PathBuf>,
+    codec: Option<Codec>,
+    relist_s: Option<u64>,
+    // Consul's, from here on.
+    datacenters: Option<Vec<String>>,
+    queries: Option<Vec<String>>,
+    query_interval: Option<Span>,
+    consistency: Option<Mode>,
+    max_age: Option<Span>,
+    stale_if_error: Option<Span>,
+    health: Option<HealthPolicy>,
+    tagged_address: Option<AddressKind>,
+    filter: Option<String>,
+    tags: Option<Vec<String>>,
+    node_meta: Option<BTreeMap<String, String>>,
+    near: Option<String>,
+    namespace: Option<String>,
+    partition: Option<String>,
+    token_env: Option<String>,
+    ca_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    server_name: Option<String>,
 }
 
 /// The kinds of registries.
@@ -49,7 +79,8 @@ pub enum Kind {
 impl SourceConfig {
     /// Whether the source's own list of services, if it has one, has this one.
     pub(super) fn watches(&self, service: &String) -> bool {
-        self.services.as_ref().is_none_or(|services| services.contains(service))
+        let queried = self.queries.as_ref().is_some_and(|queries| queries.contains(service));
+        queried || self.services.as_ref().is_none_or(|services| services.contains(service))
     }
 
     /// The source, ready to watch; `viewed` are the services that views ask it for, and `unhealthy` is whether they ask
@@ -69,47 +100,10 @@ impl SourceConfig {
     /// The source's registry as a store of keys.
     pub(super) fn kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
         match self.kind {
-            Kind::Consul => match ConsulKv::new(self.consul_config(&[], false)?) {
-                Ok(kv) => Ok(Box::new(kv)),
-                Err(error) => invalid(error.to_string()),
-            },
+            Kind::Consul => self.consul_kv(),
             Kind::Etcd => self.etcd_kv(),
             Kind::File => self.refuse("a file has no keys for settings"),
         }
-    }
-
-    fn consul(&self, viewed: &[String], unhealthy: bool) -> Result<Box<dyn Source + Send>, ConfigError> {
-        match ConsulSource::new(self.consul_config(viewed, unhealthy)?) {
-            Ok(source) => Ok(Box::new(source)),
-            Err(error) => invalid(error.to_string()),
-        }
-    }
-
-    fn consul_config(&self, viewed: &[String], unhealthy: bool) -> Result<ConsulConfig, ConfigError> {
-        self.only(&[
-            "address",
-            "addresses",
-            "datacenter",
-            "token_file",
-            "services",
-            "wait_s",
-            "watch_limit",
-        ])?;
-        let mut config = ConsulConfig::new(&self.name, "127.0.0.1:8500");
-        match (&self.address, &self.addresses) {
-            (Some(_), Some(_)) => return self.refuse("set address or addresses, not both"),
-            (Some(address), None) => config.addresses = vec![address.clone()],
-            (None, Some(addresses)) => config.addresses = addresses.clone(),
-            (None, None) => {}
-        }
-        let named = self.services.clone().or_else(|| (!viewed.is_empty()).then(|| viewed.to_vec()));
-        config.services = named.map_or(Services::All, Services::Named);
-        config.datacenter = self.datacenter.clone();
-        config.unhealthy = unhealthy;
-        config.token = self.secret(self.token_file.as_deref())?;
-        config.wait = self.wait_s.map_or(config.wait, Duration::from_secs);
-        config.watch_limit = self.watch_limit.unwrap_or(config.watch_limit);
-        Ok(config)
     }
 
     #[cfg(feature = "etcd")]
@@ -130,16 +124,40 @@ impl SourceConfig {
 
     #[cfg(feature = "etcd")]
     fn etcd_config(&self) -> Result<crate::etcd::EtcdConfig, ConfigError> {
-        use crate::etcd::EtcdConfig;
+        use std::time::Duration;
 
-        self.only(&["endpoints", "prefix", "user", "password_file"])?;
+        use crate::etcd::{EtcdConfig, EtcdTls};
+
+        self.only(&[
+            "endpoints",
+            "namespace",
+            "prefix",
+            "codec",
+            "user",
+            "password_file",
+            "ca_file",
+            "cert_file",
+            "key_file",
+            "server_name",
+            "relist_s",
+        ])?;
         let defaults = EtcdConfig::default();
+        let codec = self.codec.unwrap_or_default();
         let config = EtcdConfig {
             name: self.name.clone(),
             endpoints: self.endpoints.clone().unwrap_or_else(|| vec!["http://127.0.0.1:2379".into()]),
-            prefix: self.prefix.clone().unwrap_or(defaults.prefix),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            prefix: self.prefix.clone().unwrap_or_else(|| codec.usual_prefix().into()),
+            codec,
             user: self.user.clone(),
             password: self.secret(self.password_file.as_deref())?,
+            tls: EtcdTls {
+                ca_file: self.ca_file.clone(),
+                cert_file: self.cert_file.clone(),
+                key_file: self.key_file.clone(),
+                server_name: self.server_name.clone(),
+            },
+            relist: self.relist_s.map_or(defaults.relist, Duration::from_secs),
             ..EtcdConfig::default()
         };
         Ok(config)
@@ -178,6 +196,27 @@ impl SourceConfig {
             ("watch_limit", self.watch_limit.is_some()),
             ("user", self.user.is_some()),
             ("password_file", self.password_file.is_some()),
+            ("codec", self.codec.is_some()),
+            ("relist_s", self.relist_s.is_some()),
+            ("datacenters", self.datacenters.is_some()),
+            ("queries", self.queries.is_some()),
+            ("query_interval", self.query_interval.is_some()),
+            ("consistency", self.consistency.is_some()),
+            ("max_age", self.max_age.is_some()),
+            ("stale_if_error", self.stale_if_error.is_some()),
+            ("health", self.health.is_some()),
+            ("tagged_address", self.tagged_address.is_some()),
+            ("filter", self.filter.is_some()),
+            ("tags", self.tags.is_some()),
+            ("node_meta", self.node_meta.is_some()),
+            ("near", self.near.is_some()),
+            ("namespace", self.namespace.is_some()),
+            ("partition", self.partition.is_some()),
+            ("token_env", self.token_env.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("cert_file", self.cert_file.is_some()),
+            ("key_file", self.key_file.is_some()),
+            ("server_name", self.server_name.is_some()),
         ];
         match given.iter().find(|(key, given)| *given && !known.contains(key)) {
             Some((key, _)) => {

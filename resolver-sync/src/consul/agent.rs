@@ -4,14 +4,16 @@ use std::cell::Cell;
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::header::CACHE_CONTROL;
+use reqwest::{StatusCode, Url};
 use resolver_core::Reason;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::source::Fault;
 
 use super::config::{ConfigError, ConsulConfig};
+use super::credentials::Credentials;
 
 /// The agents of a source, one of which is asked at a time.
 #[derive(Debug)]
@@ -20,10 +22,9 @@ pub(super) struct Agents {
     source: String,
     addresses: Vec<Url>,
     active: Cell<usize>,
-    /// Blocking queries hold a connection each; what must not wait for one has a pool of its own.
-    watching: Client,
-    asking: Client,
-    token: Option<HeaderValue>,
+    credentials: Credentials,
+    /// Reads that do not block: so many at a time, whoever asks.
+    asking: Semaphore,
     body_limit: usize,
 }
 
@@ -32,8 +33,10 @@ pub(super) struct Agents {
 pub(super) enum Lane {
     /// A blocking query, or the read that goes before it.
     Watch,
-    /// The heartbeat and the reads that confirm.
+    /// A read that does not block; a few at a time.
     Ask,
+    /// The heartbeat, which waits for nobody.
+    Beat,
 }
 
 /// A request, before the agent that gets it is known.
@@ -48,6 +51,10 @@ pub(super) struct Request {
     pub(super) put: bool,
     /// A 404 is an answer: there is nothing.
     pub(super) or_absent: bool,
+    /// For the agent's cache.
+    pub(super) cache_control: Option<String>,
+    /// Whether the answer is about everything there is.
+    pub(super) wide: bool,
 }
 
 /// An answer of any status, with its body whole and under the limit.
@@ -60,6 +67,8 @@ pub(super) struct Answer {
     pub(super) known_leader: Option<bool>,
     /// `X-Consul-LastContact`: how long ago the server that answered last heard from the leader.
     pub(super) last_contact: Duration,
+    /// `Age`: how long ago the agent's cache lost its servers; 0 while it has them, and where no cache answered.
+    pub(super) age: Duration,
     /// `X-Consul-Results-Filtered-By-ACLs`, of newer servers only.
     pub(super) filtered: bool,
     pub(super) body: Vec<u8>,
@@ -75,7 +84,7 @@ impl Request {
 
     /// A GET of `/v1/` and these segments.
     pub(super) fn of(segments: Vec<String>) -> Self {
-        Request { segments, query: Vec::new(), body: None, put: false, or_absent: false }
+        Request { segments, query: Vec::new(), body: None, put: false, or_absent: false, cache_control: None, wide: false }
     }
 
     /// Makes it a PUT with a JSON body.
@@ -100,11 +109,17 @@ impl Request {
         self
     }
 
+    /// Asks for leave to read an answer that may be many times larger than that on one service.
+    pub(super) fn wide(mut self) -> Self {
+        self.wide = true;
+        self
+    }
+
     fn path(&self) -> String {
         format!("/v1/{}", self.segments.join("/"))
     }
 
-    fn url(&self, base: &Url) -> Url {
+    pub(super) fn url(&self, base: &Url) -> Url {
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear().push("v1").extend(&self.segments);
@@ -126,22 +141,19 @@ impl Request {
 impl Agents {
     pub(super) fn new(config: &ConsulConfig) -> Result<Self, ConfigError> {
         let addresses = config.urls()?;
-        let token = config.token.as_ref().map(|token| {
-            let mut value = HeaderValue::from_str(token.expose()).map_err(|_| {
-                ConfigError::new(&config.name, "the token has characters that no header can carry")
-            })?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
         Ok(Agents {
             source: config.name.clone(),
-            watching: client(config, &addresses)?,
-            asking: client(config, &addresses)?,
+            credentials: Credentials::new(config, &addresses)?,
             addresses,
             active: Cell::new(0),
-            token: token.transpose()?,
+            asking: Semaphore::new(AT_ONCE),
             body_limit: config.body_limit,
         })
+    }
+
+    /// Takes the token and the certificates that are in their files now.
+    pub(super) fn refresh(&self) {
+        self.credentials.refresh();
     }
 
     /// Goes on to the next address; the same one where there is no other.
@@ -156,6 +168,11 @@ impl Agents {
         request: &Request,
         deadline: Duration,
     ) -> Result<Answer, Fault> {
+        // Held until the answer is there; the time spent waiting for it is not the agent's.
+        let _place = match lane {
+            Lane::Ask => self.asking.acquire().await.ok(),
+            Lane::Watch | Lane::Beat => None,
+        };
         let started = Instant::now();
         match tokio::time::timeout(deadline, self.exchange(lane, request, started)).await {
             Ok(answer) => answer,
@@ -187,9 +204,10 @@ impl Agents {
     }
 
     async fn exchange(&self, lane: Lane, request: &Request, started: Instant) -> Result<Answer, Fault> {
+        let clients = self.credentials.clients();
         let client = match lane {
-            Lane::Watch => &self.watching,
-            Lane::Ask => &self.asking,
+            Lane::Watch => clients.watching,
+            Lane::Ask | Lane::Beat => clients.asking,
         };
         let url = request.url(self.base());
         let mut builder = match &request.body {
@@ -197,29 +215,37 @@ impl Agents {
             Some(body) if request.put => client.put(url).body(body.clone()),
             Some(body) => client.post(url).body(body.clone()),
         };
-        if let Some(token) = &self.token {
-            builder = builder.header("X-Consul-Token", token.clone());
+        if let Some(token) = self.credentials.token() {
+            builder = builder.header("X-Consul-Token", token);
+        }
+        if let Some(control) = &request.cache_control {
+            builder = builder.header(CACHE_CONTROL, control);
         }
         let failed = |error: reqwest::Error| self.fault(Reason::Unreachable, request, cause(&error));
         let mut response = builder.send().await.map_err(failed)?;
         let took = started.elapsed();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let number = |name: &str| header(name).and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut answer = Answer {
             status: response.status(),
             index: header("X-Consul-Index").and_then(|text| text.parse().ok()),
             known_leader: header("X-Consul-KnownLeader").map(|text| text.eq_ignore_ascii_case("true")),
-            last_contact: Duration::from_millis(
-                header("X-Consul-LastContact").and_then(|text| text.parse().ok()).unwrap_or(0),
-            ),
+            last_contact: Duration::from_millis(number("X-Consul-LastContact")),
+            age: Duration::from_secs(number("Age")),
             filtered: header("X-Consul-Results-Filtered-By-ACLs")
                 .is_some_and(|text| text.eq_ignore_ascii_case("true")),
             body: Vec::new(),
             took,
         };
+        if answer.status == StatusCode::FORBIDDEN {
+            // Perhaps a new token is there already; then the next attempt has it.
+            self.refresh();
+        }
+        let limit = if request.wide { self.body_limit.saturating_mul(WIDE) } else { self.body_limit };
         // Counted after decompression, so that a small answer cannot unfold into a large one.
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if answer.body.len() + chunk.len() > self.body_limit {
-                let what = format_args!("the body is over the limit of {} bytes", self.body_limit);
+            if answer.body.len() + chunk.len() > limit {
+                let what = format_args!("the body is over the limit of {limit} bytes");
                 return Err(self.fault(Reason::BadAnswer, request, what));
             }
             answer.body.extend_from_slice(&chunk);
@@ -244,34 +270,8 @@ fn classify(status: StatusCode, text: &str) -> (Reason, &'static str) {
     }
 }
 
-fn client(config: &ConsulConfig, addresses: &[Url]) -> Result<Client, ConfigError> {
-    // Fails where the program has installed a provider of its own already, which then serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut headers = HeaderMap::new();
-    if addresses.iter().all(super::config::is_loopback) {
-        // Packing costs more than it saves where nothing crosses a wire.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    let mut builder = Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .http1_only()
-        .tcp_nodelay(true)
-        .tcp_keepalive(KEEPALIVE)
-        .tcp_keepalive_interval(KEEPALIVE)
-        .connect_timeout(CONNECT)
-        .default_headers(headers);
-    if addresses.iter().all(|address| address.scheme() == "http") {
-        // The system's certificates are not needed, and a host without any is no error.
-        builder = builder.tls_certs_only([]);
-    }
-    builder
-        .build()
-        .map_err(|error| ConfigError::new(&config.name, format!("no HTTP client: {}", cause(&error))))
-}
-
 /// The innermost words of an error; the outer ones repeat the address.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -279,13 +279,17 @@ fn cause(error: &reqwest::Error) -> String {
     if std::ptr::addr_eq(innermost, error) && error.is_redirect() {
         return "a redirect, which is never followed".into();
     }
-    innermost.to_string()
+    let words = innermost.to_string();
+    // Whichever side it is that does not believe the other.
+    let tls = ["certificate", "Certificate", "UnknownCA"].iter().any(|word| words.contains(word));
+    let advice = "; check ca_file, server_name, cert_file and the agent's own certificate";
+    if tls { words + advice } else { words }
 }
 
-/// A connection that is not there in this time is not coming.
-const CONNECT: Duration = Duration::from_secs(2);
-/// A cut cable shows on an idle connection after a few of these.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How many reads that do not block are under way at once.
+pub(super) const AT_ONCE: usize = 8;
+/// How much larger an answer about everything may be.
+const WIDE: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -24,21 +24,22 @@ use crate::source::Fault;
 use super::agent::{Agents, Answer, Lane, Request};
 use super::config::ConsulConfig;
 use super::health::Health;
-use super::memory::Memory;
-use super::{in_datacenter, service_request};
+use super::memory::{Memory, Seen};
+use super::query::{Scope, scoped, service_request};
 
-/// One confirmation.
+/// One confirmation, in one datacentre.
 pub(super) struct Confirmation<'a> {
     pub(super) config: &'a ConsulConfig,
     pub(super) agents: &'a Agents,
     pub(super) memory: &'a Memory,
+    pub(super) scope: Scope<'a>,
     pub(super) service: &'a str,
 }
 
 impl Confirmation<'_> {
     /// The service's set, proven.
     pub(super) async fn run(&self) -> Result<ServiceSet, Fault> {
-        let request = service_request(self.config, self.service, false);
+        let request = service_request(self.config, &self.scope, self.service, false);
         let (health, index) = self.health(&request).await?;
         let seen = self.memory.of(self.service);
         if index < seen.revision {
@@ -47,17 +48,28 @@ impl Confirmation<'_> {
             return Err(self.agents.fault(Reason::Regressed, &request, what));
         }
         let nodes: BTreeSet<String> = health.nodes().map(String::from).collect();
-        if self.acls_are_on().await? {
-            self.service_may_be_read().await?;
-            if health.is_empty() && self.is_bare(&request).await? {
-                self.catalog_has_none().await?;
-            } else {
-                let missing: Vec<&str> = seen.nodes.difference(&nodes).map(String::as_str).collect();
-                self.nodes_may_be_read(&missing, seen.partly).await?;
-            }
-        }
+        self.prove(&request, &nodes, health.is_empty(), &seen).await?;
         self.memory.confirmed(self.service, nodes, index);
-        Ok(health.into_set(self.config, index))
+        Ok(health.into_set(self.config, &self.scope, index))
+    }
+
+    /// That the answer to `request`, which had these nodes, was not filtered.
+    pub(super) async fn prove(
+        &self,
+        request: &Request,
+        nodes: &BTreeSet<String>,
+        is_empty: bool,
+        seen: &Seen,
+    ) -> Result<(), Fault> {
+        if !self.acls_are_on().await? {
+            return Ok(());
+        }
+        self.service_may_be_read().await?;
+        if is_empty && self.is_bare(request).await? {
+            return self.catalog_has_none().await;
+        }
+        let missing: Vec<&str> = seen.nodes.difference(nodes).map(String::as_str).collect();
+        self.nodes_may_be_read(&missing, seen.partly).await
     }
 
     async fn health(&self, request: &Request) -> Result<(Health, u64), Fault> {
@@ -90,14 +102,15 @@ impl Confirmation<'_> {
 
     /// The servers' own word on the service.
     async fn service_may_be_read(&self) -> Result<(), Fault> {
-        let request = in_datacenter(self.config, Request::get(["config", "service-defaults", self.service]));
+        let request =
+            scoped(self.config, &self.scope, Request::get(["config", "service-defaults", self.service]));
         self.is_not_refused(&request, "service", self.service).await
     }
 
     /// Whether a service without instances has none at all, whatever tags and filter are configured.
     async fn is_bare(&self, narrow: &Request) -> Result<bool, Fault> {
-        let wide = in_datacenter(self.config, Request::get(["health", "service", self.service]));
-        if narrow.query == wide.query {
+        let wide = scoped(self.config, &self.scope, Request::get(["health", "service", self.service]));
+        if narrow.segments == wide.segments && narrow.query == wide.query {
             return Ok(true);
         }
         Ok(self.health(&wide).await?.0.is_empty())
@@ -106,7 +119,7 @@ impl Confirmation<'_> {
     /// The catalogue must not list the service: else it has instances that the token may not see.
     async fn catalog_has_none(&self) -> Result<(), Fault> {
         let request =
-            in_datacenter(self.config, Request::get(["catalog", "services"])).with("consistent", "");
+            scoped(self.config, &self.scope, Request::get(["catalog", "services"])).with("consistent", "");
         let answer = self.ask(&request).await?;
         let names: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&answer.body).map_err(|wrong| {
             self.agents.fault(Reason::BadAnswer, &request, format_args!("not a list of services: {wrong}"))
@@ -133,7 +146,7 @@ impl Confirmation<'_> {
         }
         stream::iter(missing)
             .map(|node| async move {
-                let request = in_datacenter(self.config, Request::get(["coordinate", "node", node]));
+                let request = scoped(self.config, &self.scope, Request::get(["coordinate", "node", node]));
                 self.is_not_refused(&request, "node", node).await
             })
             .buffer_unordered(AT_ONCE)
@@ -144,7 +157,7 @@ impl Confirmation<'_> {
     /// What the agent says of these rights, in their order; `None` where ACLs are off.
     async fn authorize(&self, rights: &[Right]) -> Result<Option<Vec<bool>>, Fault> {
         let body = serde_json::to_vec(rights).unwrap_or_default();
-        let request = in_datacenter(self.config, authorize()).post(body);
+        let request = scoped(self.config, &self.scope, authorize()).post(body);
         let answer = self.agents.send(Lane::Ask, &request, DEADLINE).await?;
         if answer.status != StatusCode::OK {
             if answer.body.starts_with(b"ACL support disabled") {

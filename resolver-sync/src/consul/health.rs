@@ -6,10 +6,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::record::{Candidate, Rejected, ServiceSet};
 
-use super::{ConsulConfig, HealthPolicy};
+use super::choice::{AddressKind, HealthPolicy};
+use super::config::ConsulConfig;
+use super::query::Scope;
 
 /// The instances of an answer, whatever their health.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Health {
     entries: Vec<Entry>,
     rejected: Vec<Rejected>,
@@ -51,10 +53,13 @@ impl Health {
     }
 
     /// The checked set of the instances that the configuration lets through.
-    pub(super) fn into_set(self, config: &ConsulConfig, revision: u64) -> ServiceSet {
-        let candidates = self.entries.into_iter().filter_map(|entry| entry.into_candidate(config));
+    pub(super) fn into_set(self, config: &ConsulConfig, scope: &Scope<'_>, revision: u64) -> ServiceSet {
+        let mut rejected = self.rejected;
+        let candidates = self.entries.into_iter().filter_map(|entry| entry.into_candidate(config, scope));
+        // An address of the wanted kind that is not there is no reason to look for one elsewhere.
+        let candidates = candidates.filter_map(|candidate| candidate.map_err(|r| rejected.push(r)).ok());
         let mut set = ServiceSet::check(candidates, revision);
-        set.rejected.extend(self.rejected);
+        set.rejected.extend(rejected);
         set
     }
 }
@@ -68,7 +73,7 @@ enum Aggregate {
     Maintenance,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
     node: Node,
@@ -77,7 +82,7 @@ struct Entry {
     checks: Vec<Check>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Node {
     node: String,
@@ -85,9 +90,20 @@ struct Node {
     address: String,
     #[serde(default, deserialize_with = "null_is_empty")]
     meta: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    tagged_addresses: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Tagged {
+    #[serde(deserialize_with = "null_is_empty")]
+    address: String,
+    #[serde(deserialize_with = "null_is_empty")]
+    port: i64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Service {
     #[serde(rename = "ID")]
@@ -102,6 +118,8 @@ struct Service {
     meta: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "null_is_empty")]
     weights: Weights,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    tagged_addresses: BTreeMap<String, Tagged>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -111,7 +129,7 @@ struct Weights {
     warning: Option<i64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Check {
     #[serde(rename = "CheckID", default, deserialize_with = "null_is_empty")]
@@ -121,7 +139,8 @@ struct Check {
 }
 
 impl Entry {
-    fn into_candidate(self, config: &ConsulConfig) -> Option<Candidate> {
+    /// `None` where it does not serve; an error where it would, but has no address of the wanted kind.
+    fn into_candidate(self, config: &ConsulConfig, scope: &Scope<'_>) -> Option<Result<Candidate, Rejected>> {
         let Weights { passing, warning } = self.service.weights;
         let (weight, unhealthy) = match (aggregate(&self.checks), config.health) {
             (Aggregate::Passing, _) => (passing, false),
@@ -130,22 +149,46 @@ impl Entry {
             (Aggregate::Warning | Aggregate::Critical, _) if config.unhealthy => (passing, true),
             _ => return None,
         };
-        let Entry { node, mut service, .. } = self;
+        let id = scope.id(&self.node.node, &self.service.id);
+        let Some((address, port)) = self.place(config.address) else {
+            let why = format!("it has no address {}", config.address.key().unwrap_or("of its own"));
+            return (!unhealthy).then_some(Err(Rejected { id, why }));
+        };
+        let Entry { node, service, .. } = self;
         let zone = service.meta.get(ZONE).or_else(|| node.meta.get(ZONE)).cloned().unwrap_or_default();
-        if service.address.is_empty() {
-            service.address = node.address;
-        }
-        Some(Candidate {
-            id: format!("{}/{}", node.node, service.id),
-            address: service.address,
-            port: service.port,
+        Some(Ok(Candidate {
+            id,
+            address,
+            port,
             weight,
-            tier: 0,
+            tier: scope.tier,
             zone,
             tags: service.tags,
             meta: service.meta,
             unhealthy,
-        })
+        }))
+    }
+
+    /// Where it is, by the kind of address that is wanted.
+    fn place(&self, kind: AddressKind) -> Option<(String, i64)> {
+        let Entry { node, service, .. } = self;
+        let tagged = kind.key().and_then(|key| service.tagged_addresses.get(key));
+        let port = tagged.map(|tagged| tagged.port).filter(|port| *port != 0).unwrap_or(service.port);
+        let at_node = kind.key().and_then(|key| node.tagged_addresses.get(key));
+        // Consul's own order; an empty address is none.
+        let candidates = [
+            (tagged.map(|tagged| &tagged.address), port),
+            (Some(&service.address), service.port),
+            (at_node, service.port),
+            (Some(&node.address), service.port),
+        ];
+        let mut candidates = candidates.into_iter().filter_map(|(address, port)| Some((address?, port)));
+        let fits = |(address, _): &(&String, i64)| !address.is_empty() && kind.admits(address);
+        match candidates.find(fits) {
+            Some((address, port)) => Some((address.clone(), port)),
+            // The record's check has the words for an address that is missing altogether.
+            None => (kind == AddressKind::Default).then(|| (String::new(), service.port)),
+        }
     }
 }
 
@@ -190,7 +233,7 @@ mod tests {
 
     fn set(body: &str, policy: HealthPolicy) -> ServiceSet {
         let config = ConsulConfig { health: policy, ..ConsulConfig::new("main", "127.0.0.1:8500") };
-        Health::parse(body.as_bytes()).expect("a list").into_set(&config, 5)
+        Health::parse(body.as_bytes()).expect("a list").into_set(&config, &Scope::OWN, 5)
     }
 
     fn entry(node: &str, id: &str, rest: &str, checks: &str) -> String {
@@ -271,7 +314,7 @@ mod tests {
         };
         for unhealthy in [false, true] {
             config.unhealthy = unhealthy;
-            let set = Health::parse(body.as_bytes()).expect("a list").into_set(&config, 5);
+            let set = Health::parse(body.as_bytes()).expect("a list").into_set(&config, &Scope::OWN, 5);
             assert_eq!(ids(&set.instances), ["n1/good 3"]);
             assert_eq!(ids(&set.unhealthy), if unhealthy { vec!["n1/bad 3", "n1/warned 3"] } else { vec![] });
             assert_eq!(set.rejected, [], "a bad record that would not serve is no news");

@@ -21,6 +21,7 @@ pub(super) async fn beat(agents: &Agents, contact: &Contact<'_>) {
     let mut known = None;
     loop {
         bucket.wait().await;
+        agents.refresh();
         match leader(agents).await {
             Ok(leader) => {
                 backoff.reset();
@@ -48,7 +49,7 @@ pub(super) async fn beat(agents: &Agents, contact: &Contact<'_>) {
 /// The leader's address.
 async fn leader(agents: &Agents) -> Result<String, Fault> {
     let request = Request::get(["status", "leader"]);
-    let answer = agents.send(Lane::Ask, &request, DEADLINE).await?;
+    let answer = agents.send(Lane::Beat, &request, DEADLINE).await?;
     if answer.status != StatusCode::OK {
         return Err(agents.refusal(&request, &answer));
     }

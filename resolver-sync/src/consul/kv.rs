@@ -28,7 +28,8 @@ use super::agent::{Agents, Answer, Lane, Request};
 use super::config::{ConfigError, ConsulConfig};
 use super::contact::Contact;
 use super::poll::Poll;
-use super::{heartbeat, in_datacenter};
+use super::heartbeat;
+use super::query::{Scope, scoped};
 use wire::{Allowed, Created, Pair, Transacted, Verb};
 
 /// The keys of one Consul cluster, through an agent. Of the configuration, what is about services is left aside.
@@ -337,6 +338,14 @@ impl Kv for ConsulKv {
 fn path(key: &str) -> Request {
     let parts = std::iter::once("kv").chain(key.split('/'));
     Request::of(parts.map(String::from).collect())
+}
+
+/// Where it is to be answered: in the first datacentre that the configuration names.
+pub(super) fn in_datacenter(config: &ConsulConfig, request: Request) -> Request {
+    match Scope::all(config).first() {
+        Some(scope) => scoped(config, scope, request),
+        None => request,
+    }
 }
 
 fn into_fault(error: KvError) -> Fault {

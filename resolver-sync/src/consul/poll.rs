@@ -12,7 +12,8 @@ use crate::pace::{Backoff, Bucket};
 use crate::source::Fault;
 
 use super::agent::{Agents, Answer, Lane, Request};
-use super::config::{Consistency, ConsulConfig};
+use super::choice::Consistency;
+use super::config::ConsulConfig;
 use super::contact::Contact;
 use super::index::{Cursor, Verdict};
 
@@ -48,11 +49,22 @@ impl<'a> Poll<'a> {
         contact: &'a Contact<'a>,
         request: Request,
     ) -> Self {
+        Self::with(config.consistency, config, agents, contact, request)
+    }
+
+    /// In another mode than the configured one.
+    pub(super) fn with(
+        consistency: Consistency,
+        config: &ConsulConfig,
+        agents: &'a Agents,
+        contact: &'a Contact<'a>,
+        request: Request,
+    ) -> Self {
         Poll {
             agents,
             contact,
             request,
-            consistency: config.consistency,
+            consistency,
             wait: config.wait,
             cursor: Cursor::default(),
             generation: 0,
@@ -132,6 +144,11 @@ impl<'a> Poll<'a> {
         // After an answer that was not believed, the leader is asked.
         match self.consistency {
             Consistency::Stale { .. } if self.pacing.strange == 0 => request = request.with("stale", ""),
+            Consistency::Cached { max_age, stale_if_error } if self.pacing.strange == 0 => {
+                let (age, error) = (max_age.as_secs(), stale_if_error.as_secs());
+                request = request.with("cached", "");
+                request.cache_control = Some(format!("max-age={age}, stale-if-error={error}"));
+            }
             Consistency::Consistent => request = request.with("consistent", ""),
             _ => {}
         }
@@ -143,6 +160,12 @@ impl<'a> Poll<'a> {
                 (request.with("index", index.to_string()).with("wait", wait), self.wait * 17 / 16 + SLACK)
             }
         }
+    }
+
+    /// Whether the next answer may come from somebody else than the leader.
+    fn may_be_old(&self) -> bool {
+        let by_others = matches!(self.consistency, Consistency::Stale { .. } | Consistency::Cached { .. });
+        by_others && self.pacing.strange == 0
     }
 
     /// Whether an answer may be believed: `None` asks for another read.
@@ -158,10 +181,12 @@ impl<'a> Poll<'a> {
                 "an answer without X-Consul-Index; is there a proxy that drops it?",
             );
         };
-        if let Consistency::Stale { max_age } = self.consistency
-            && self.pacing.strange == 0
-            && (answer.known_leader != Some(true) || answer.last_contact > max_age)
-        {
+        let too_old = match self.consistency {
+            Consistency::Stale { max_age } => answer.last_contact > max_age,
+            Consistency::Cached { max_age, .. } => answer.age > max_age,
+            Consistency::Default | Consistency::Consistent => false,
+        };
+        if self.may_be_old() && (answer.known_leader != Some(true) || too_old) {
             self.cursor.reset();
             self.pacing.distrust();
             return Ok(None);
@@ -180,7 +205,7 @@ impl<'a> Poll<'a> {
                 return Ok(None);
             }
             Verdict::Read if index < self.yielded => {
-                if matches!(self.consistency, Consistency::Stale { .. }) && self.pacing.strange == 0 {
+                if self.may_be_old() {
                     // A server that lags; the leader may know better.
                     self.cursor.reset();
                     self.pacing.distrust();

@@ -14,8 +14,7 @@ use crate::source::Fault;
 use crate::status::{Member, Status, milliseconds};
 
 use super::agent::{Agents, Answer, Lane, Request};
-use super::in_datacenter;
-use super::kv::ConsulKv;
+use super::kv::{ConsulKv, in_datacenter};
 
 impl ConsulKv {
     /// How the cluster is. What cannot be had is a warning, no error.

@@ -1,161 +1,141 @@
-//! What a source does for as long as it lives: the heartbeat, a query for each service, and for all services one more
-//! that says which they are.
+//! What a source does for as long as it lives: the heartbeat, a query for each service, for all services one more that
+//! says which they are, and one watch for those that get no query of their own.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use resolver_core::Reason;
-use tokio::sync::Notify;
 
-use crate::record::ServiceSet;
 use crate::source::{Fault, Feed};
 
 use super::agent::{Agents, Request};
-use super::config::{ConsulConfig, Services};
-use super::contact::{Contact, Member};
+use super::choice::Services;
+use super::config::ConsulConfig;
+use super::contact::Contact;
 use super::health::Health;
-use super::heartbeat;
 use super::memory::Memory;
+use super::merged::Merged;
 use super::poll::Poll;
-use super::{in_datacenter, service_request};
+use super::query::{Scope, scoped, service_request};
+use super::wanted::Wanted;
+use super::wide::Wide;
+use super::{heartbeat, prepared};
 
-/// Watches until it is dropped.
+/// Watches until it is dropped. There is a memory for each datacentre.
 pub(super) async fn run(
     config: &ConsulConfig,
     agents: &Agents,
-    memory: &Memory,
+    memories: &[Memory],
+    queries: &Memory,
     known: Vec<String>,
     feed: &Feed,
 ) {
     let contact = Contact::new(feed);
-    let run = Run { config, agents, memory, contact: &contact, wanted: Wanted::default() };
-    memory.inherit(&known);
-    for name in known {
-        run.want(&name, true);
-    }
+    let scopes = Scope::all(config);
+    let wanted = Wanted::new(&contact, scopes.len());
+    let shared = Shared { config, agents, contact: &contact, wanted: &wanted };
+    let wide: Vec<_> =
+        scopes.iter().zip(memories).map(|(scope, memory)| Wide::new(shared, *scope, memory)).collect();
+    let run = Run { shared, scopes: &scopes, memories, wide: &wide };
+    let (known_queries, known): (Vec<_>, Vec<_>) =
+        known.into_iter().partition(|name| config.queries.contains(name));
+    memories.iter().for_each(|memory| memory.inherit(&known));
+    queries.inherit(&known_queries);
+    known.iter().for_each(|name| wanted.want(name, true));
     let catalog = async {
         match &config.services {
             Services::Named(names) => {
-                names.iter().for_each(|name| run.want(name, true));
+                names.iter().for_each(|name| wanted.want(name, true));
                 std::future::pending().await
             }
-            Services::All => run.follow_catalog().await,
+            Services::All => {
+                join_all(scopes.iter().zip(&wide).map(|(scope, wide)| run.follow_catalog(scope, wide))).await
+            }
         }
     };
-    tokio::join!(heartbeat::beat(agents, &contact), catalog, run.follow_services());
+    let prepared = config.queries.iter().map(|query| prepared::follow(shared, queries, query));
+    tokio::join!(
+        heartbeat::beat(agents, &contact),
+        catalog,
+        run.follow_services(),
+        join_all(wide.iter().map(Wide::run)),
+        join_all(prepared),
+    );
 }
 
 /// What the parts of one run share.
-struct Run<'a> {
-    config: &'a ConsulConfig,
-    agents: &'a Agents,
-    memory: &'a Memory,
-    contact: &'a Contact<'a>,
-    wanted: Wanted<'a>,
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'r, 'c> {
+    pub(super) config: &'r ConsulConfig,
+    pub(super) agents: &'r Agents,
+    pub(super) contact: &'c Contact<'c>,
+    pub(super) wanted: &'r Wanted<'c>,
 }
 
-/// Which services are to be watched, and which of them wait for a place.
-#[derive(Default)]
-struct Wanted<'a> {
-    services: RefCell<HashMap<String, Standing>>,
-    /// Not yet looked at. Members from the start: the source is not alive before they have reported.
-    fresh: RefCell<VecDeque<(String, Member<'a>)>>,
-    /// Over the limit, and named as such; in the order in which they came.
-    unwatched: RefCell<VecDeque<String>>,
-    changed: Notify,
+struct Run<'r, 'c> {
+    shared: Shared<'r, 'c>,
+    scopes: &'r [Scope<'r>],
+    memories: &'r [Memory],
+    wide: &'r [Wide<'r, 'c>],
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Standing {
-    /// Watched whether or not the catalogue lists it.
-    always: bool,
-    listed: bool,
-}
-
-impl<'a> Run<'a> {
-    /// Puts a service among those that are watched, if it is not there yet.
-    fn want(&self, name: &str, always: bool) {
-        let mut services = self.wanted.services.borrow_mut();
-        if let Some(standing) = services.get_mut(name) {
-            standing.always |= always;
-            standing.listed = true;
-            return;
-        }
-        services.insert(name.to_owned(), Standing { always, listed: true });
-        self.wanted.fresh.borrow_mut().push_back((name.to_owned(), self.contact.join()));
-        self.wanted.changed.notify_one();
-    }
-
-    /// Whether an empty service is still worth a query.
-    fn is_wanted(&self, name: &str) -> bool {
-        let services = self.wanted.services.borrow();
-        services.get(name).is_none_or(|standing| standing.always || standing.listed)
-    }
-
-    /// Watches what is wanted, up to the limit; names what is over it.
+impl<'c> Run<'_, 'c> {
+    /// Watches what is wanted: up to the limit by a query for each, what is over it together.
     async fn follow_services(&self) {
+        let Shared { config, wanted, .. } = self.shared;
+        let places = (config.watch_limit / self.scopes.len()).max(1);
         let mut watched = FuturesUnordered::new();
         loop {
-            while watched.len() < self.config.watch_limit {
-                let longest = self.wanted.unwatched.borrow_mut().pop_front();
-                let next = longest.map(|name| (name, self.contact.join()));
-                let Some((name, member)) = next.or_else(|| self.wanted.fresh.borrow_mut().pop_front()) else {
-                    break;
-                };
-                watched.push(self.follow_service(name, member));
+            while watched.len() < places {
+                let Some(merged) = wanted.next() else { break };
+                self.wide.iter().for_each(|wide| wide.remove(&merged.name));
+                watched.push(self.follow_service(merged));
             }
-            self.name_the_unwatched();
+            let (together, new) = wanted.no_more_places();
+            if !new.is_empty() {
+                self.say_what_to_raise(places, together);
+                self.wide.iter().for_each(|wide| wide.add(&new));
+            }
             tokio::select! {
-                Some(ended) = watched.next() => {
-                    // Listed again since it ended?
-                    let again = self.is_wanted(&ended);
-                    self.wanted.services.borrow_mut().remove(&ended);
-                    if again {
-                        self.want(&ended, false);
-                    }
-                }
-                () = self.wanted.changed.notified() => {}
+                Some(ended) = watched.next() => wanted.ended(&ended),
+                () = wanted.changed() => {}
             }
         }
     }
 
-    fn name_the_unwatched(&self) {
-        let fresh = self.wanted.fresh.take();
-        if fresh.is_empty() {
-            return;
-        }
-        let limit = self.config.watch_limit;
-        let mut unwatched = self.wanted.unwatched.borrow_mut();
-        for (name, _) in fresh {
-            let what = format!("consul source {}: over the limit of {limit} watches", self.config.name);
-            self.contact.feed().doubt(name.as_str(), Fault::new(Reason::Capacity, what));
-            unwatched.push_back(name);
-        }
-        tracing::error!(
-            source = self.config.name,
-            limit,
-            unwatched = unwatched.len(),
-            "services are not watched: raise this source's watch limit, and on the agent \
-             limits.http_max_conns_per_client to at least twice that and 20"
+    fn say_what_to_raise(&self, places: usize, together: usize) {
+        let config = self.shared.config;
+        let limit = (places + together) * self.scopes.len();
+        tracing::warn!(
+            source = config.name,
+            watch_limit = config.watch_limit,
+            together,
+            "{together} services are over the watch limit: they are watched together, and their changes arrive \
+             later. Raise this source's watch_limit to {limit}, and on the agent limits.http_max_conns_per_client to \
+             at least {}",
+            limit * 2 + 20
         );
     }
 
-    /// Watches one service; ends with its name when it is gone for good.
-    async fn follow_service(&self, name: String, member: Member<'_>) -> String {
-        let request = service_request(self.config, &name, true);
-        let mut poll = Poll::new(self.config, self.agents, self.contact, request.clone());
-        let feed = self.contact.feed();
-        let mut last: Option<ServiceSet> = None;
-        let (mut doubted, mut reported_in) = (false, 0);
-        let doubt = |fault| feed.doubt(name.as_str(), fault);
+    /// Watches one service in every datacentre; ends with its name when it is gone for good.
+    async fn follow_service(&self, merged: Rc<Merged<'c>>) -> String {
+        let mut parts: FuturesUnordered<_> =
+            self.scopes.iter().zip(self.memories).map(|part| self.follow_part(part, &merged)).collect();
+        parts.next().await;
+        merged.name.clone()
+    }
+
+    async fn follow_part(&self, (scope, memory): (&Scope<'_>, &Memory), merged: &Merged<'_>) {
+        let Shared { config, agents, contact, wanted } = self.shared;
+        let request = service_request(config, scope, &merged.name, true);
+        let mut poll = Poll::new(config, agents, contact, request.clone());
         loop {
             let word = match poll.next().await {
                 Ok(word) => word,
                 Err(fault) => {
-                    doubt(fault);
-                    doubted = true;
-                    member.settle(poll.generation());
+                    merged.doubt(scope.tier, fault, poll.generation());
                     continue;
                 }
             };
@@ -163,40 +143,28 @@ impl<'a> Run<'a> {
                 Ok(health) => health,
                 Err(wrong) => {
                     poll.disbelieve();
-                    doubt(self.agents.fault(Reason::BadAnswer, &request, wrong));
-                    doubted = true;
-                    member.settle(word.generation);
+                    let fault = agents.fault(Reason::BadAnswer, &request, wrong);
+                    merged.doubt(scope.tier, fault, word.generation);
                     continue;
                 }
             };
-            self.memory.saw(&name, health.nodes(), word.index);
-            let set = health.into_set(self.config, word.index);
-            let changed = last.as_ref().is_none_or(|last| {
-                (&last.instances, &last.unhealthy, &last.rejected)
-                    != (&set.instances, &set.unhealthy, &set.rejected)
-            });
-            let again = reported_in != word.generation;
-            let gone = set.instances.is_empty() && set.unhealthy.is_empty() && set.rejected.is_empty();
-            let moved = last.as_ref().is_none_or(|last| last.revision != set.revision);
-            if changed || moved || doubted || again {
-                feed.service(name.as_str(), set.clone());
-            }
-            (last, doubted, reported_in) = (Some(set), false, word.generation);
-            poll.learned(changed);
-            member.settle(word.generation);
+            memory.saw(&merged.name, health.nodes(), word.index);
+            let set = health.into_set(config, scope, word.index);
+            poll.learned(merged.learn(scope.tier, set, word.generation));
             // The publisher goes first: what it was told waits for nothing, and the next query has time.
             tokio::task::yield_now().await;
-            if gone && !self.is_wanted(&name) {
-                return name;
+            if merged.is_gone() && !wanted.is_wanted(&merged.name) {
+                return;
             }
         }
     }
 
-    /// Keeps what is wanted in step with the catalogue.
-    async fn follow_catalog(&self) {
-        let member = self.contact.join();
-        let request = in_datacenter(self.config, Request::get(["catalog", "services"]));
-        let mut poll = Poll::new(self.config, self.agents, self.contact, request.clone());
+    /// Keeps what is wanted in step with a datacentre's catalogue.
+    async fn follow_catalog(&self, scope: &Scope<'_>, wide: &Wide<'_, '_>) {
+        let Shared { config, agents, contact, wanted } = self.shared;
+        let member = contact.join();
+        let request = scoped(config, scope, Request::get(["catalog", "services"]));
+        let mut poll = Poll::new(config, agents, contact, request.clone());
         let mut last = BTreeSet::new();
         loop {
             let names = match poll.next().await {
@@ -206,57 +174,57 @@ impl<'a> Run<'a> {
             match names {
                 Ok((names, generation)) => {
                     poll.learned(names != last);
-                    self.list(&names);
+                    wanted.list(scope.tier, &names);
                     member.settle(generation);
+                    wide.everything();
                     last = names;
                 }
                 // Without the list nobody knows what there is: that is more than one service's fault.
-                Err(fault) => {
+                Err(fault) if scope.tier == 0 => {
                     poll.disbelieve();
                     member.unsettle();
-                    self.contact.feed().lost(fault);
+                    contact.feed().lost(fault);
+                }
+                // What the first datacentre has is known, and each service says by itself that its backup is not.
+                Err(fault) => {
+                    poll.disbelieve();
+                    tracing::warn!(source = config.name, reason = fault.reason.name(), "{}", fault.detail);
+                    member.settle(poll.generation());
                 }
             }
         }
     }
 
     fn names(&self, request: &Request, body: &[u8]) -> Result<BTreeSet<String>, Fault> {
+        let agents = self.shared.agents;
         let names: BTreeMap<String, serde::de::IgnoredAny> =
             serde_json::from_slice(body).map_err(|wrong| {
-                self.agents.fault(Reason::BadAnswer, request, format_args!("not a list of services: {wrong}"))
+                agents.fault(Reason::BadAnswer, request, format_args!("not a list of services: {wrong}"))
             })?;
         if names.is_empty() {
             // Every cluster registers `consul`: a catalogue without it was filtered, and without anything, wholly.
             let what =
                 "the catalogue shows no service, not even consul: give the token `service_prefix \"\"` read";
-            return Err(self.agents.fault(Reason::Acl, request, what));
+            return Err(agents.fault(Reason::Acl, request, what));
         }
         Ok(names.into_keys().filter(|name| self.can_watch(name)).collect())
     }
 
     fn can_watch(&self, name: &str) -> bool {
+        let config = self.shared.config;
         // A path folds these away, and the query would be another one.
         let folds = matches!(name, "" | "." | "..");
         if folds {
-            tracing::error!(source = self.config.name, name, "a service of this name cannot be asked for");
+            tracing::error!(source = config.name, name, "a service of this name cannot be asked for");
         }
-        !folds && (name != "consul" || self.config.include_consul)
-    }
-
-    fn list(&self, names: &BTreeSet<String>) {
-        for (name, standing) in self.wanted.services.borrow_mut().iter_mut() {
-            standing.listed = names.contains(name);
+        let query = config.queries.iter().any(|query| query == name);
+        if query {
+            tracing::error!(
+                source = config.name,
+                name,
+                "a prepared query has this service's name; rename it"
+            );
         }
-        // A service that left before it had a place needs none any longer.
-        let stays = |name: &String| {
-            let wanted = self.is_wanted(name);
-            if !wanted {
-                self.wanted.services.borrow_mut().remove(name);
-            }
-            wanted
-        };
-        self.wanted.fresh.borrow_mut().retain(|(name, _)| stays(name));
-        self.wanted.unwatched.borrow_mut().retain(stays);
-        names.iter().for_each(|name| self.want(name, false));
+        !folds && !query && (name != "consul" || config.include_consul)
     }
 }

@@ -15,6 +15,8 @@ use super::codec::{Codec, Decoded};
 /// The keys below one prefix, as of a revision.
 #[derive(Debug)]
 pub(super) struct Catalogue {
+    /// What stands before every key in the cluster and in no key that anybody is told.
+    namespace: String,
     prefix: String,
     codec: Codec,
     records: BTreeMap<Arc<[u8]>, Record>,
@@ -54,6 +56,7 @@ pub(super) struct Change<'a> {
 impl Catalogue {
     pub(super) fn new(prefix: &str, codec: Codec) -> Self {
         Catalogue {
+            namespace: String::new(),
             prefix: prefix.into(),
             codec,
             records: BTreeMap::new(),
@@ -61,6 +64,11 @@ impl Catalogue {
             applied: 0,
             listing: None,
         }
+    }
+
+    /// For keys that all have this before the prefix.
+    pub(super) fn within(self, namespace: &str) -> Self {
+        Catalogue { namespace: namespace.into(), ..self }
     }
 
     /// The revision at or below which nothing is missing.
@@ -94,7 +102,12 @@ impl Catalogue {
 
     /// A listing is about to be asked for; one that was under way is forgotten.
     pub(super) fn begin(&mut self) {
-        self.listing = Some(Listing { revision: 0, done: Vec::new(), gone: HashMap::new() });
+        self.begin_at(&[]);
+    }
+
+    /// As [`Catalogue::begin`], for a listing that says nothing of the keys below this one.
+    pub(super) fn begin_at(&mut self, from: &[u8]) {
+        self.listing = Some(Listing { revision: 0, done: from.into(), gone: HashMap::new() });
     }
 
     /// Takes a page: all the keys there were at `revision` from where the last page ended to just before `done`.
@@ -156,9 +169,12 @@ impl Catalogue {
     }
 
     fn store(&mut self, change: Change<'_>, touched: &mut BTreeSet<String>) {
-        let decoded = change.value.and_then(|value| self.codec.decode(&self.prefix, change.key, value));
-        if change.value.is_some() && decoded.is_none() {
-            let key = String::from_utf8_lossy(change.key);
+        let shown = change.key.strip_prefix(self.namespace.as_bytes()).unwrap_or(change.key);
+        let decoded = change.value.and_then(|value| self.codec.decode(&self.prefix, shown, value));
+        if let (Some(value), None) = (change.value, &decoded)
+            && !self.codec.is_furniture(&self.prefix, shown, value)
+        {
+            let key = String::from_utf8_lossy(shown);
             tracing::warn!(%key, "skipped: this key names no service; <prefix><service>/<id> is expected");
         }
         let service = decoded.as_ref().map(|decoded| decoded.service.clone());

@@ -13,6 +13,7 @@ use crate::kv::{
 };
 use crate::source::{Fault, LocalFuture};
 
+use super::codec::Range;
 use super::list::Listing;
 use super::member::{Members, Trouble, within};
 use super::{EtcdConfig, EtcdError};
@@ -123,7 +124,8 @@ impl EtcdKv {
     }
 
     fn listing(&self, client: &Client, url: &str, target: &Target) -> Listing {
-        Listing::of_range(client, url, range_of(target), self.config.page, self.config.deadline)
+        let (from, end) = range_of(target);
+        Listing::new(client, url, Range { from, end }, self.config.page, self.config.deadline)
     }
 
     async fn transact(&self, checks: &[Check], ops: &[Op]) -> Result<Outcome, KvError> {

@@ -8,6 +8,7 @@ use resolver_core::Reason;
 use crate::source::Fault;
 
 use super::catalogue::Change;
+use super::codec::Range;
 use super::member::{Trouble, within};
 
 /// The next page of a listing, and the rest of it.
@@ -33,25 +34,13 @@ pub(super) struct Page {
 }
 
 impl Listing {
-    /// Every key that begins with `prefix`. The first page is linearizable.
-    pub(super) fn new(client: &Client, url: &str, prefix: &str, limit: u32, deadline: Duration) -> Self {
-        let range = (prefix.as_bytes().to_vec(), range_end(prefix));
-        Self::of_range(client, url, range, limit, deadline)
-    }
-
-    /// Every key of a range, the end excluded.
-    pub(super) fn of_range(
-        client: &Client,
-        url: &str,
-        (from, end): (Vec<u8>, Vec<u8>),
-        limit: u32,
-        deadline: Duration,
-    ) -> Self {
+    /// Every key of a range. The first page is linearizable.
+    pub(super) fn new(client: &Client, url: &str, range: Range, limit: u32, deadline: Duration) -> Self {
         Listing {
             client: client.kv_client(),
             url: url.into(),
-            from,
-            end,
+            from: range.from,
+            end: range.end,
             limit: i64::from(limit.max(1)),
             deadline,
             origin: None,
@@ -98,25 +87,5 @@ impl Page {
             value: Some(kv.value()),
             revision: kv.mod_revision(),
         })
-    }
-}
-
-/// The first key after all those that begin with `prefix`.
-fn range_end(prefix: &str) -> Vec<u8> {
-    debug_assert!(prefix.ends_with('/'), "a prefix ends in a slash");
-    let mut end = prefix.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::range_end;
-
-    #[test]
-    fn the_end_of_a_prefix() {
-        assert_eq!(range_end("/services/"), b"/services0");
     }
 }

@@ -12,7 +12,7 @@ use tonic::transport::Endpoint;
 
 use crate::source::Fault;
 
-use super::{EtcdConfig, EtcdError};
+use super::{EtcdConfig, EtcdError, EtcdTls};
 
 /// HTTP/2 pings. A server punishes what is faster than 5 s; the watch's own heartbeat finds silence sooner.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
@@ -22,6 +22,7 @@ const WINDOW: u32 = 4 << 20;
 /// Where the members are, and the client of the one in use.
 pub(super) struct Members {
     endpoints: Vec<(String, Endpoint)>,
+    tls: EtcdTls,
     options: ConnectOptions,
     has_user: bool,
     deadline: Duration,
@@ -52,6 +53,14 @@ impl Members {
         if endpoints.is_empty() {
             return Err(EtcdError::NoEndpoints);
         }
+        // What cannot be read now is said now; it is read again at each connection.
+        for (_, endpoint) in endpoints.iter().filter(|(url, _)| url.starts_with("https://")) {
+            let tls = config.tls.load(endpoint.uri().host().unwrap_or_default())?;
+            if let Err(error) = endpoint.clone().tls_config(tls) {
+                let url = endpoint.uri().to_string();
+                return Err(EtcdError::Endpoint { url, why: causes(&error) });
+            }
+        }
         // Without a leader a member would sit on its watches for ever; so it has to end them.
         let mut options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
         let has_user = config.user.is_some();
@@ -60,7 +69,8 @@ impl Members {
             (None, None) => {}
             _ => return Err(EtcdError::HalfUser),
         }
-        Ok(Members { endpoints, options, has_user, deadline: config.deadline, state: Mutex::default() })
+        let tls = config.tls.clone();
+        Ok(Members { endpoints, tls, options, has_user, deadline: config.deadline, state: Mutex::default() })
     }
 
     /// The URL of the member in use.
@@ -123,6 +133,7 @@ impl Members {
 
     async fn connect(&self, member: usize) -> Result<Client, Fault> {
         let (url, endpoint) = &self.endpoints[member];
+        let endpoint = self.secured(url, endpoint)?;
         let connect = async {
             let channel = Channel::Tonic(endpoint.connect().await?);
             match Client::from_channel(channel.clone(), Some(self.options.clone())).await {
@@ -141,6 +152,17 @@ impl Members {
             Ok(client) => Ok(client),
             Err(trouble) => Err(trouble.into_fault()),
         }
+    }
+
+    /// With the certificates as they are now: they may have been renewed since the last connection.
+    fn secured(&self, url: &str, endpoint: &Endpoint) -> Result<Endpoint, Fault> {
+        if !url.starts_with("https://") {
+            return Ok(endpoint.clone());
+        }
+        let fault = |why: String| Fault::new(Reason::Unreachable, format!("etcd {url}: connecting: {why}"));
+        let host = endpoint.uri().host().unwrap_or_default();
+        let tls = self.tls.load(host).map_err(|error| fault(error.to_string()))?;
+        endpoint.clone().tls_config(tls).map_err(|error| fault(causes(&error)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -170,11 +192,8 @@ impl Trouble {
     pub(super) fn of(url: &str, what: &str, error: &Error) -> Self {
         // The words of a status without its metadata; those of anything else with its causes.
         let words = match error {
-            Error::GRpcStatus(status) => status.message().to_owned(),
-            Error::TransportError(error) => {
-                let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-                causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
-            }
+            Error::GRpcStatus(status) => caused(status.message(), status.source()),
+            Error::TransportError(error) => causes(error),
             other => other.to_string(),
         };
         let detail = format!("etcd {url}: {what}: {words}");
@@ -208,6 +227,16 @@ impl Trouble {
     }
 }
 
+/// An error with all that caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    caused(&error.to_string(), error.source())
+}
+
+fn caused(words: &str, source: Option<&(dyn std::error::Error + 'static)>) -> String {
+    let causes = std::iter::successors(source, |cause| (*cause).source());
+    causes.fold(words.to_owned(), |words, cause| format!("{words}: {cause}"))
+}
+
 /// Whether nothing that is sent there leaves the host.
 fn is_loopback(authority: &str) -> bool {
     let host = authority.trim_end_matches('/').rsplit_once(':').map_or(authority, |(host, _)| host);
@@ -217,21 +246,23 @@ fn is_loopback(authority: &str) -> bool {
 
 fn endpoint(url: &str, config: &EtcdConfig) -> Result<(String, Endpoint), EtcdError> {
     let invalid = |why: &str| EtcdError::Endpoint { url: url.into(), why: why.into() };
-    let Some(authority) = url.strip_prefix("http://") else {
-        let why = if url.starts_with("https://") {
-            "TLS is not supported yet"
-        } else {
-            "it has to begin with http://"
-        };
-        return Err(invalid(why));
+    let (secure, authority) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(authority), _) => (true, authority),
+        (None, Some(authority)) => (false, authority),
+        (None, None) => return Err(invalid("it has to begin with https:// or http://")),
     };
     if authority.contains('@') {
         // Not quoted: what stands before the @ may be a password.
         let why = "it holds a user; set user and password apart from it".into();
         return Err(EtcdError::Endpoint { url: "(not shown)".into(), why });
     }
-    if config.password.is_some() && !is_loopback(authority) {
-        return Err(invalid("a password would go there unencrypted; it goes to a loopback address only"));
+    if !secure && config.tls.is_set() {
+        return Err(invalid("certificates are set, and http:// uses none; it has to begin with https://"));
+    }
+    if config.password.is_some() && !secure && !is_loopback(authority) {
+        return Err(invalid(
+            "a password would go there unencrypted; it goes to a loopback address or by https:// only",
+        ));
     }
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| invalid(&error.to_string()))?

@@ -55,7 +55,7 @@ impl EtcdSource {
         let options =
             WatchOptions::new().with_prefix().with_start_revision(catalogue.applied() + 1).with_fragment();
         let mut watcher = client.watch_client().max_decoding_message_size(MESSAGE);
-        let opened = watcher.watch(config.prefix.as_bytes(), Some(options));
+        let opened = watcher.watch(self.below(), Some(options));
         let (mut requests, mut responses) = match within(config.deadline, url, "watching", opened).await {
             Ok(stream) => stream.split(),
             Err(trouble) => return trouble.into(),

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use resolver_core::Reason;
 use resolver_sync::consul::{HealthPolicy, Services};
 use serde_json::json;
 
@@ -117,22 +116,6 @@ async fn all_services_are_found_as_they_come() {
     all.include_consul = true;
     watching(&source(all), &[], async |table| {
         table.until("consul itself", 5, |t| t.ids("consul").is_some_and(|ids| ids.len() == 1)).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_is_over_the_limit_is_said() {
-    let server = Server::start().await;
-    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
-        server.register(name, name, &format!("10.0.0.{n}"), 80).await;
-    }
-    let mut narrow = config(server.address(), &["a", "b", "c"]);
-    narrow.watch_limit = 2;
-    watching(&source(narrow), &[], async |table| {
-        table.until_alive(5).await;
-        assert_eq!(table.sets.keys().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(table.doubts["c"].reason, Reason::Capacity, "{table:?}");
     })
     .await;
 }

@@ -3,10 +3,15 @@
 #![allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 
 mod acl;
+mod datacenters;
 mod discovery;
 mod fake;
 mod faults;
 mod hostile;
 mod lag;
+mod limits;
+mod options;
+mod prepared;
+mod recorder;
 mod server;
 mod table;

@@ -37,6 +37,47 @@ impl Server {
         Self::launch(config, Some(ROOT)).await
     }
 
+    /// The first one with more configuration, in Consul's own terms.
+    pub async fn start_with(config: Value) -> Server {
+        let mut all = json!({"server": true, "bootstrap_expect": 1});
+        merge(&mut all, config);
+        Self::launch(all, None).await
+    }
+
+    /// A server of another datacentre, which others join over their WAN ports.
+    pub async fn start_in(datacenter: &str) -> Server {
+        let config =
+            json!({"datacenter": datacenter, "primary_datacenter": datacenter, "ports": {"serf_wan": 8302}});
+        Self::start_with(config).await
+    }
+
+    /// Until each knows a way to the other's datacentre.
+    pub async fn join_wan(&self, other: &Server) {
+        self.put(&format!("agent/join/{}?wan=1", other.ip), Value::Null).await;
+        let known = async |server: &Server| {
+            let answer =
+                server.ask(Method::GET, "catalog/datacenters", "").await.text().await.expect("a body");
+            serde_json::from_str::<Vec<String>>(&answer).expect("JSON").len() == 2
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !(known(self).await && known(other).await) {
+            assert!(Instant::now() < deadline, "no way between the datacentres in 20 s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// How many connections there are to its HTTP port, by the kernel's own table.
+    pub fn connections(&self) -> usize {
+        let [a, b, c, d] = self.ip.octets();
+        let local = format!("{:02X}{:02X}{:02X}{:02X}:{:04X}", d, c, b, a, 8500);
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+        let established = |line: &&str| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next() == Some(&local) && fields.nth(1) == Some("01")
+        };
+        table.lines().filter(established).count()
+    }
+
     /// An agent that is no server, as on every host of a cluster.
     pub async fn join(server: &Server) -> Server {
         let config = json!({"retry_join": [server.ip], "retry_interval": "200ms", "acl": {
@@ -44,19 +85,19 @@ impl Server {
         Self::launch(config, Some(ROOT)).await
     }
 
-    async fn launch(mut config: Value, token: Option<&'static str>) -> Server {
+    async fn launch(config: Value, token: Option<&'static str>) -> Server {
         let ip = own_address();
         let dir = tempfile::tempdir().expect("a directory");
-        let common = json!({
+        let mut all = json!({
             "node_name": format!("node-{ip}").replace('.', "-"), "bind_addr": ip, "client_addr": ip.to_string(),
+            "advertise_addr_wan": ip.to_string(),
             "data_dir": dir.path().join("data"), "primary_datacenter": "dc1", "disable_update_check": true,
             "disable_remote_exec": true, "log_level": "warn", "performance": {"raft_multiplier": 1},
             "autopilot": {"cleanup_dead_servers": false},
             "ports": {"dns": -1, "grpc": -1, "serf_wan": -1},
         });
-        for (key, value) in common.as_object().expect("an object") {
-            config[key] = value.clone();
-        }
+        merge(&mut all, config);
+        let config = all;
         let http = Client::builder().no_proxy().tls_certs_only([]);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = http.build().expect("a client");
@@ -192,6 +233,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What is in both is taken from the second.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
+        }
+        (into, from) => *into = from,
     }
 }
 

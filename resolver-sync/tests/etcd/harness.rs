@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::certificates::{Authority, Certificate};
 use resolver_sync::etcd::{EtcdConfig, EtcdSource};
 use resolver_sync::record::ServiceSet;
 use resolver_sync::source::{Fault, Feed, Report, Source as _};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
@@ -37,14 +40,44 @@ pub struct Etcd {
     ip: Ipv4Addr,
     cluster: String,
     token: String,
+    options: Options,
     dir: TempDir,
     child: Child,
+}
+
+/// What a server has beyond the usual.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Clients connect by TLS: see [`Etcd::certificate_file`].
+    pub tls: bool,
+    /// The common name by which etcdctl comes in, where clients need a certificate.
+    pub client: Option<&'static str>,
+}
+
+/// What signs every certificate of these tests.
+pub fn authority() -> &'static Authority {
+    static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
+    &AUTHORITY
+}
+
+/// Writes a certificate and its key, as `<name>.pem` and `<name>.key`, in place of what was there.
+pub fn write_certificate(dir: &Path, name: &str, certificate: &Certificate) {
+    std::fs::write(dir.join(format!("{name}.pem")), &certificate.cert_pem).expect("written");
+    let key = dir.join(format!("{name}.key"));
+    std::fs::write(&key, &certificate.key_pem).expect("written");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("a mode");
 }
 
 impl Etcd {
     /// A single server, ready.
     pub fn start() -> Self {
-        let server = Self::spawn(Self::address(), None);
+        Self::start_with(Options::default())
+    }
+
+    pub fn start_with(options: Options) -> Self {
+        let server = Self::spawn(Self::address(), None, options);
         server.ready();
         server
     }
@@ -53,7 +86,8 @@ impl Etcd {
     pub fn cluster() -> Vec<Self> {
         let addresses = [(); 3].map(|()| Self::address());
         let peers = addresses.map(|ip| format!("{ip}=http://{ip}:2380")).join(",");
-        let servers: Vec<_> = addresses.iter().map(|ip| Self::spawn(*ip, Some(peers.clone()))).collect();
+        let servers: Vec<_> =
+            addresses.iter().map(|ip| Self::spawn(*ip, Some(peers.clone()), Options::default())).collect();
         servers.iter().for_each(Self::ready);
         servers
     }
@@ -65,24 +99,39 @@ impl Etcd {
         Ipv4Addr::new(127, 1 + high % 250, low, 1 + LAST.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn spawn(ip: Ipv4Addr, cluster: Option<String>) -> Self {
+    fn spawn(ip: Ipv4Addr, cluster: Option<String>, options: Options) -> Self {
         let dir = TempDir::new().expect("a directory");
+        if options.tls {
+            std::fs::write(dir.path().join("ca.pem"), authority().cert_pem()).expect("written");
+            write_certificate(dir.path(), "server", &authority().issue(&[&ip.to_string()]));
+            write_certificate(dir.path(), "ctl", &authority().issue(&[options.client.unwrap_or("etcdctl")]));
+        }
         let cluster = cluster.unwrap_or_else(|| format!("{ip}=http://{ip}:2380"));
-        let child = Self::process(ip, &cluster, "first", &dir);
-        Etcd { ip, cluster, token: "first".into(), dir, child }
+        let child = Self::process(ip, &cluster, "first", &dir, &options);
+        Etcd { ip, cluster, token: "first".into(), options, dir, child }
     }
 
-    fn process(ip: Ipv4Addr, cluster: &str, token: &str, dir: &TempDir) -> Child {
+    fn process(ip: Ipv4Addr, cluster: &str, token: &str, dir: &TempDir, options: &Options) -> Child {
         let log = std::fs::File::create(dir.path().join("log")).expect("a log");
-        Command::new(binary("ETCD_BIN"))
+        let scheme = if options.tls { "https" } else { "http" };
+        let mut command = Command::new(binary("ETCD_BIN"));
+        if options.tls {
+            let file = |name: &str| dir.path().join(name);
+            command.arg("--cert-file").arg(file("server.pem")).arg("--key-file").arg(file("server.key"));
+            if options.client.is_some() {
+                command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(file("ca.pem"));
+            }
+        }
+        command
             .args(["--name", &ip.to_string(), "--data-dir"])
             .arg(dir.path().join("data"))
-            .args(["--listen-client-urls", &format!("http://{ip}:2379")])
-            .args(["--advertise-client-urls", &format!("http://{ip}:2379")])
+            .args(["--listen-client-urls", &format!("{scheme}://{ip}:2379")])
+            .args(["--advertise-client-urls", &format!("{scheme}://{ip}:2379")])
             .args(["--listen-peer-urls", &format!("http://{ip}:2380")])
             .args(["--initial-advertise-peer-urls", &format!("http://{ip}:2380")])
             .args(["--initial-cluster", cluster, "--initial-cluster-token", token])
             .args(["--log-level", "warn"])
+            .args(&options.args)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -90,15 +139,24 @@ impl Etcd {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}:2379", self.ip)
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://{}:2379", self.ip)
+    }
+
+    /// Its files: `ca.pem`, `server.pem`, `server.key`, and those of etcdctl, `ctl.pem` and `ctl.key`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     fn ready(&self) {
         let start = Instant::now();
         while !self.try_ctl(&["endpoint", "health"], "").0 {
             if start.elapsed() > DEADLINE {
-                let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-                panic!("etcd at {} is not ready after {DEADLINE:?}:\n{log}", self.url());
+                panic!("etcd at {} is not ready after {DEADLINE:?}:\n{}", self.url(), self.log());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -115,8 +173,15 @@ impl Etcd {
         text
     }
 
-    fn try_ctl(&self, args: &[&str], input: &str) -> (bool, String) {
-        let mut child = Command::new(binary("ETCDCTL_BIN"))
+    /// Whether etcdctl took it, and what it printed.
+    pub fn try_ctl(&self, args: &[&str], input: &str) -> (bool, String) {
+        let mut command = Command::new(binary("ETCDCTL_BIN"));
+        if self.options.tls {
+            let file = |name: &str| self.dir.path().join(name);
+            command.arg("--cacert").arg(file("ca.pem"));
+            command.arg("--cert").arg(file("ctl.pem")).arg("--key").arg(file("ctl.key"));
+        }
+        let mut child = command
             .args(["--endpoints", &self.url(), "--dial-timeout", "1s", "--command-timeout", "5s"])
             .args(args)
             .stdin(Stdio::piped())
@@ -172,9 +237,15 @@ impl Etcd {
         self.child.wait().expect("the server is dead");
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        self.child.wait().expect("the server has ended");
+    }
+
     /// After [`Etcd::kill`]: the same server again, with the data it had.
     pub fn restart(&mut self) {
-        self.child = Self::process(self.ip, &self.cluster, &self.token, &self.dir);
+        self.child = Self::process(self.ip, &self.cluster, &self.token, &self.dir, &self.options);
         self.ready();
     }
 
@@ -197,11 +268,18 @@ impl Drop for Etcd {
 pub struct Proxy {
     url: String,
     open: watch::Sender<bool>,
+    /// What the client says is held back.
+    held: watch::Sender<bool>,
+    /// Once the server has said this, what the client says is held back.
+    trigger: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Proxy {
     pub fn before(server: &Etcd) -> Self {
         let (open, opened) = watch::channel(true);
+        let (held, holding) = watch::channel(false);
+        let trigger = Arc::new(Mutex::new(None));
+        let (theirs, hold) = (trigger.clone(), held.clone());
         let target = (server.ip, 2379);
         let listener = std::net::TcpListener::bind((server.ip, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("non-blocking");
@@ -217,20 +295,49 @@ impl Proxy {
                         _ = ended.wait_for(|_| false) => return,
                     };
                     let (Ok((mut client, _)), mut opened) = (accepted, opened.clone()) else { continue };
+                    let (mut holding, trigger, hold) = (holding.clone(), theirs.clone(), hold.clone());
                     tokio::spawn(async move {
                         if !*opened.borrow() {
                             return;
                         }
                         let Ok(mut server) = tokio::net::TcpStream::connect(target).await else { return };
+                        let (_keep, mut never) = watch::channel(false);
+                        let (from_client, to_client) = client.split();
+                        let (from_server, to_server) = server.split();
                         tokio::select! {
-                            _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                            _ = forward(from_client, to_server, &mut holding, |_| {}) => {}
+                            _ = forward(from_server, to_client, &mut never, |said| {
+                                let mut trigger = trigger.lock().expect("not poisoned");
+                                let is_it = |mark: &Vec<u8>| said.windows(mark.len()).any(|part| part == mark);
+                                if trigger.as_ref().is_some_and(is_it) {
+                                    *trigger = None;
+                                    hold.send_replace(true);
+                                }
+                            }) => {}
                             _ = opened.wait_for(|open| !open) => {}
                         }
                     });
                 }
             });
         });
-        Proxy { url, open }
+        Proxy { url, open, held, trigger }
+    }
+
+    /// From the moment on at which the server says this, the client is not heard.
+    pub fn hold_after(&self, said: &str) {
+        *self.trigger.lock().expect("not poisoned") = Some(said.into());
+    }
+
+    /// Waits until the client is not heard.
+    pub fn until_held(&self) {
+        let mut held = self.held.subscribe();
+        let wait = async { tokio::time::timeout(DEADLINE, held.wait_for(|held| *held)).await.map(|_| ()) };
+        runtime().block_on(wait).expect("the server never said it");
+    }
+
+    /// The client is heard again, with all that it said.
+    pub fn release(&self) {
+        self.held.send_replace(false);
     }
 
     pub fn url(&self) -> String {
@@ -244,6 +351,26 @@ impl Proxy {
 
     pub fn heal(&self) {
         self.open.send_replace(true);
+    }
+}
+
+/// Passes on what one side says, but nothing while it is held back; shows each piece before it passes it on.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    held: &mut watch::Receiver<bool>,
+    mut show: impl FnMut(&[u8]),
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        show(&bytes[..count]);
+        // Held for ever where the proxy is gone: then nobody listens either.
+        let _ = held.wait_for(|held| !held).await;
+        to.write_all(&bytes[..count]).await?;
     }
 }
 

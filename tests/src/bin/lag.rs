@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use resolver_sync::pin;
+use resolver_tests::cluster::Options;
 use resolver_tests::lag::{self, Change, MOST_CHANGES, Plan, Registry, Summary};
 
 /// The median difference may be this much, and its 99th percentile. Nanoseconds.
@@ -37,6 +38,12 @@ struct Args {
     /// Runs a second bare watch beside the first: what the two differ by, no agent could avoid.
     #[arg(long)]
     control: bool,
+    /// Clusters of three with TLS and ACLs or authentication, a Consul client agent between; wants root.
+    #[arg(long)]
+    cluster: bool,
+    /// With --cluster: without TLS (and without etcd's passwords, which want it).
+    #[arg(long, requires = "cluster")]
+    plain: bool,
     /// Writes every change to this file, as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -84,8 +91,10 @@ fn main() -> ExitCode {
         if args.registry.is_some_and(|only| only != name) {
             continue;
         }
+        let auth = !args.plain || registry == Registry::Consul;
         let plan = Plan {
             registry,
+            cluster: args.cluster.then_some(Options { tls: !args.plain, auth }),
             changes: args.changes,
             agent_core: args.agent_core.0,
             reader_core: args.reader_core.unwrap_or_else(|| last_but(args.agent_core)).0,
@@ -94,7 +103,12 @@ fn main() -> ExitCode {
         };
         let changes = lag::measure(&plan, &own);
         let summary = Summary::of(&changes);
-        print!("{}: {summary}", registry.name());
+        let kind = match (args.cluster, args.plain) {
+            (false, _) => "",
+            (true, true) => ", three members",
+            (true, false) => ", three members, TLS, ACL or authentication",
+        };
+        print!("{}{kind}: {summary}", registry.name());
         for (what, figure, target) in [
             ("median", summary.difference.p50, TARGET.0),
             ("99th percentile", summary.difference.p99, TARGET.1),

@@ -10,9 +10,10 @@ use tokio::runtime::Runtime;
 use super::registry::PREFIX;
 use super::sheet::{Pen, Sight};
 use super::{Ended, SERVICE, now};
+use crate::cluster::Access;
 
 /// A blocking query with reqwest.
-pub(super) fn consul(url: &str, sheet: &Path) -> Ended {
+pub(super) fn consul(access: &Access, sheet: &Path) -> Ended {
     #[derive(Deserialize)]
     struct Entry {
         #[serde(rename = "Service")]
@@ -27,12 +28,9 @@ pub(super) fn consul(url: &str, sheet: &Path) -> Ended {
         port: u16,
     }
     let mut pen = Pen::open(sheet)?;
-    // The client wants a TLS provider although it never uses it here.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = format!("{url}/v1/health/service/{SERVICE}?passing=1&wait=60s");
+    let url = format!("{}/v1/health/service/{SERVICE}?passing=1&wait=60s", access.url);
     runtime()?.block_on(async {
-        let client =
-            reqwest::Client::builder().no_proxy().tls_certs_only([]).no_gzip().http1_only().build()?;
+        let client = access.consul(None)?;
         let (mut index, mut last) = ("0".to_owned(), None);
         loop {
             let response = client.get(format!("{url}&index={index}")).send().await?.error_for_status()?;
@@ -49,7 +47,7 @@ pub(super) fn consul(url: &str, sheet: &Path) -> Ended {
 }
 
 /// A watch with etcd-client.
-pub(super) fn etcd(url: &str, sheet: &Path) -> Ended {
+pub(super) fn etcd(access: &Access, sheet: &Path) -> Ended {
     #[derive(Deserialize)]
     struct Value {
         address: String,
@@ -57,7 +55,7 @@ pub(super) fn etcd(url: &str, sheet: &Path) -> Ended {
     }
     let mut pen = Pen::open(sheet)?;
     runtime()?.block_on(async {
-        let client = etcd_client::Client::connect([url], None).await?;
+        let client = access.etcd().await?;
         let options = WatchOptions::new().with_prefix().with_start_revision(1);
         let mut stream = client.watch_client().watch(PREFIX, Some(options)).await?;
         let mut last = None;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use crate::cluster::{self, Access};
 use crate::consul::{Consul, ConsulOptions};
 use crate::etcd::{Etcd, EtcdOptions};
+use crate::resolver::Host;
 
 use super::{SERVICE, now};
 
@@ -45,51 +47,74 @@ impl Registry {
 pub(super) enum Server {
     Consul(Consul),
     Etcd(Etcd),
+    Cluster(Box<cluster::Registry>, cluster::Options),
 }
 
 impl Server {
-    pub(super) fn start(registry: Registry) -> Self {
-        match registry {
-            Registry::Consul => Server::Consul(Consul::start(ConsulOptions::new())),
-            Registry::Etcd => Server::Etcd(Etcd::start(EtcdOptions::new())),
+    pub(super) fn start(registry: Registry, options: Option<cluster::Options>) -> Self {
+        let cluster =
+            |kind, options| Server::Cluster(Box::new(cluster::Registry::start(kind, options)), options);
+        match (registry, options) {
+            (Registry::Consul, None) => Server::Consul(Consul::start(ConsulOptions::new())),
+            (Registry::Etcd, None) => Server::Etcd(Etcd::start(EtcdOptions::new())),
+            (Registry::Consul, Some(options)) => cluster(cluster::Kind::Consul, options),
+            (Registry::Etcd, Some(options)) => cluster(cluster::Kind::Etcd, options),
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    /// How the bare watch reaches it: the same member, or client agent, as the agent under test.
+    pub(super) fn access(&self) -> Access {
         match self {
-            Server::Consul(consul) => consul.url(),
-            Server::Etcd(etcd) => etcd.url(),
+            Server::Consul(consul) => Access::plain(consul.url()),
+            Server::Etcd(etcd) => Access::plain(etcd.url()),
+            Server::Cluster(cluster, _) => match &**cluster {
+                cluster::Registry::Consul(consul) => consul.access(),
+                cluster::Registry::Etcd(etcd) => etcd.access(0),
+            },
         }
+    }
+
+    /// How the writer does: through another member.
+    fn writing(&self) -> Access {
+        if let Server::Cluster(cluster, _) = self
+            && let cluster::Registry::Etcd(etcd) = &**cluster
+        {
+            return etcd.access(1);
+        }
+        self.access()
     }
 
     /// The agent's configuration of it. Nothing is named: every service is watched.
-    pub(super) fn source(&self) -> String {
-        let url = self.url();
+    pub(super) fn source(&self, host: &Host) -> String {
         match self {
-            Server::Consul(_) => {
+            Server::Consul(consul) => {
+                let url = consul.url();
                 format!("[[source]]\nname = \"consul\"\nkind = \"consul\"\naddress = \"{url}\"\n")
             }
-            Server::Etcd(_) => {
+            Server::Etcd(etcd) => {
+                let url = etcd.url();
                 format!("[[source]]\nname = \"etcd\"\nkind = \"etcd\"\nendpoints = [\"{url}\"]\n")
             }
+            Server::Cluster(registry, options) => registry.source(host, *options),
         }
     }
 
     pub(super) fn writer(&self) -> Writer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime needs an epoll descriptor and an eventfd");
-        let url = self.url();
-        let client = match self {
-            Server::Consul(_) => {
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(DEADLINE);
-                let client = client.build().expect("a client without certificates of its own");
-                Client::Consul(client, format!("{url}/v1/agent/service/register"))
-            }
-            Server::Etcd(_) => {
-                let client = runtime.block_on(etcd_client::Client::connect([&url], None));
-                Client::Etcd(Box::new(client.unwrap_or_else(|e| panic!("{url}: {e}"))))
-            }
+        let access = self.writing();
+        let url = &access.url;
+        let is_consul = match self {
+            Server::Consul(_) => true,
+            Server::Etcd(_) => false,
+            Server::Cluster(cluster, _) => cluster.kind() == cluster::Kind::Consul,
+        };
+        let client = if is_consul {
+            let client = access.consul(Some(DEADLINE)).unwrap_or_else(|e| panic!("{url}: {e}"));
+            Client::Consul(client, format!("{url}/v1/agent/service/register"))
+        } else {
+            let client = runtime.block_on(access.etcd());
+            Client::Etcd(Box::new(client.unwrap_or_else(|e| panic!("{url}: {e}"))))
         };
         Writer { runtime, client }
     }
