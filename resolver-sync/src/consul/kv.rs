@@ -28,8 +28,8 @@ use super::agent::{Agents, Answer, Lane, Request};
 use super::config::{ConfigError, ConsulConfig};
 use super::contact::Contact;
 use super::poll::Poll;
-use super::heartbeat;
 use super::query::{Scope, scoped};
+use super::{Consistency, heartbeat};
 use wire::{Allowed, Created, Pair, Transacted, Verb};
 
 /// The keys of one Consul cluster, through an agent. Of the configuration, what is about services is left aside.
@@ -46,7 +46,11 @@ impl ConsulKv {
     /// # Errors
     ///
     /// [`ConfigError`] where the configuration makes no sense, or would send the token unencrypted to another host.
-    pub fn new(config: ConsulConfig) -> Result<Self, ConfigError> {
+    pub fn new(mut config: ConsulConfig) -> Result<Self, ConfigError> {
+        // However services are read, a value is what the leader has.
+        if !matches!(config.consistency, Consistency::Consistent) {
+            config.consistency = Consistency::Default;
+        }
         let agents = Agents::new(&config)?;
         Ok(ConsulKv { config, agents, value_limit: VALUE_LIMIT })
     }
