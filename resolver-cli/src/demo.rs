@@ -74,6 +74,7 @@ fn demonstrate(args: &DemoArgs, cores: Cores) -> Result<Summary, Failure> {
     let (writer, reader) = table.split();
     let churn = Churn::new();
     let publication = Publication {
+        settings: resolver_sync::publisher::Wanted::default(),
         sources: vec![Box::new(MemorySource::new(SOURCE, churn.registry()))],
         // Names that views fix keep their handles, whatever happens to the services.
         views: NAMES.iter().map(|name| View::of_service(SOURCE, name)).collect(),

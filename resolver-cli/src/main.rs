@@ -5,11 +5,14 @@ mod agent;
 mod demo;
 mod get;
 mod kill;
+mod kv;
 mod list;
 mod output;
 mod reading;
 mod register;
+mod registry;
 mod segment;
+mod setting;
 mod sources;
 mod watch;
 
@@ -22,7 +25,7 @@ use resolver_core::shm;
 /// The address of a service in nanoseconds, fed by Consul, etcd and files.
 ///
 /// Exit codes: 0 fine, 1 the command failed at its work, 2 usage or configuration, 3 unknown service, 4 no endpoint,
-/// 5 no or unreadable segment, or no agent.
+/// 5 no or unreadable segment, or no agent; 6 no such key, 7 a comparison did not hold, 8 the registry has no quorum.
 #[derive(Parser)]
 #[command(name = "resolver", version, arg_required_else_help = true)]
 struct Cli {
@@ -39,6 +42,12 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Show one service, as readers of the segment see it.
     Get(get::GetArgs),
+    /// Read, write, watch, back up and restore keys of Consul or etcd.
+    Kv(kv::KvCommand),
+    /// Look at a registry's cluster.
+    Registry(registry::RegistryCommand),
+    /// Show typed configuration values, as readers of the segment see them.
+    Setting(setting::SettingArgs),
     /// List every service of the segment.
     List(list::ListArgs),
     /// List the registries that the agent watches, how old their word is, and how many records it had to leave out.
@@ -81,6 +90,12 @@ enum Failure {
     NoEndpoint = 4,
     /// There is no segment, or it cannot be read; or no agent answers.
     NoSegment = 5,
+    /// The registry has no such key.
+    NoKey = 6,
+    /// A comparison did not hold.
+    Conflict = 7,
+    /// The registry has no quorum.
+    NoQuorum = 8,
 }
 
 fn main() -> ExitCode {
@@ -89,6 +104,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Agent(args) => agent::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Kv(args) => kv::run(&args),
+        Command::Registry(args) => registry::run(&args),
+        Command::Setting(args) => setting::run(&args),
         Command::List(args) => list::run(&args),
         Command::Sources(args) => sources::run(&args),
         Command::Register(args) => register::run(&args),

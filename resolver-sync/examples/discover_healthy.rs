@@ -14,7 +14,7 @@ use resolver_sync::agent::Publication;
 use resolver_sync::catalog::Catalog;
 use resolver_sync::consul::{ConsulConfig, ConsulSource, Services};
 use resolver_sync::policy::Zones;
-use resolver_sync::publisher::Patience;
+use resolver_sync::publisher::{Patience, Wanted};
 use resolver_sync::report::Inflow;
 use resolver_sync::view::View;
 
@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         catalog: catalog.clone(),
         zones: Zones::default(),
         reports: Inflow::default(),
+        settings: Wanted::default(),
     };
     let memory = heap(Capacity::SMALL.lines());
     let (writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();

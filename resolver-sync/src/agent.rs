@@ -19,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pin::{PinError, avoid, pin_sync};
 use crate::policy::Zones;
-use crate::publisher::{Ended, Hand, Patience, Publisher};
+use crate::publisher::{Ended, Hand, Patience, Publisher, Wanted};
 use crate::report::{Inflow, ReportSocket, SocketError};
 use crate::sealed::{Held, SealedError};
 use crate::source::Source;
@@ -103,6 +103,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
             catalog: catalog.clone(),
             zones: config.zones(),
             reports,
+            settings: config.wanted()?,
         };
         let writer = segment.writer()?;
         let (ended, out) =
@@ -201,6 +202,8 @@ pub struct Publication {
     pub zones: Zones,
     /// Where callers' reports come from.
     pub reports: Inflow,
+    /// Typed configuration values.
+    pub settings: Wanted,
 }
 
 impl Publication {
@@ -229,6 +232,7 @@ impl Publication {
             Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
                 .with_reports(self.reports)
                 .with_metrics(metrics.clone())
+                .with_settings(self.settings)
                 .with_hand(hand);
         let ended = LocalSet::new().block_on(runtime, publisher.run(stop, is_current));
         (ended, publisher.into_kills())

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use resolver_core::{Reason, State};
 
 use crate::record::ServiceSet;
+use crate::schema::Value;
 
 /// One name of the table, with everything that its records leave out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,21 @@ pub struct Entry {
     pub generation: u64,
 }
 
+/// One typed configuration value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingEntry {
+    /// As readers have it; `None` where there is no good one yet, or none any more.
+    pub value: Option<Value>,
+    /// As the table has it.
+    pub state: State,
+    /// As the table has it.
+    pub reason: Reason,
+    /// Why the last good value stands, in words; empty where the value is the registry's own.
+    pub detail: String,
+    /// How often a value was refused, or was missing, since this process started.
+    pub alarms: u64,
+}
+
 /// Shared and cheap to clone; reading never waits for the publisher.
 ///
 /// A change of one service swaps that service's entry alone; a map is swapped only when names come or go. There are many
@@ -35,6 +51,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Catalog {
     services: Arc<[ArcSwap<Names>; SHARDS]>,
+    settings: Arc<ArcSwap<BTreeMap<String, Arc<SettingEntry>>>>,
 }
 
 type Names = BTreeMap<String, Arc<ArcSwap<Entry>>>;
@@ -44,7 +61,7 @@ const SHARDS: usize = 256;
 
 impl Default for Catalog {
     fn default() -> Self {
-        Catalog { services: Arc::new(std::array::from_fn(|_| ArcSwap::default())) }
+        Catalog { services: Arc::new(std::array::from_fn(|_| ArcSwap::default())), settings: Arc::default() }
     }
 }
 
@@ -61,6 +78,22 @@ impl Catalog {
             shards.flat_map(|shard| shard.keys().cloned().collect::<Vec<_>>()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// A setting as it is now.
+    pub fn setting(&self, name: &str) -> Option<Arc<SettingEntry>> {
+        self.settings.load().get(name).cloned()
+    }
+
+    /// Every setting by its name.
+    pub fn settings(&self) -> BTreeMap<String, Arc<SettingEntry>> {
+        BTreeMap::clone(&self.settings.load())
+    }
+
+    pub(crate) fn put_setting(&self, name: &str, entry: SettingEntry) {
+        let mut next = self.settings();
+        next.insert(name.into(), Arc::new(entry));
+        self.settings.store(Arc::new(next));
     }
 
     pub(crate) fn put(&self, name: &str, entry: Entry) {

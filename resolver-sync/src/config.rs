@@ -72,6 +72,15 @@
 //! zones = ["east", "west"]              # zones by number, from 1 on
 //! zone = "east"                         # this host's own
 //!
+//! [[setting]]                           # a typed value that readers read as fast as an address
+//! name = "max_position"
+//! source = "consul"                     # a source of kind consul or etcd; its address and token are used
+//! key = "config/max_position"           # the keys of one directory are watched together
+//! type = "i64"                          # i64, f64, bool, or bytes with max_length (48 at most)
+//! min = 0                               # of numbers; left out: no bound
+//! max = 1_000_000
+//! on_delete = "keep"                    # keeps the last value, with an alarm; or "unset"
+//!
 //! [reports]
 //! socket = "/run/resolver/report.sock"  # where other processes report; left out: nowhere
 //! group = 1001                          # the id of the group that may; left out: the agent's user alone
@@ -106,7 +115,8 @@ use resolver_core::{Capacity, MAX_SOURCE_NAME, MAX_SOURCES, shm};
 use serde::Deserialize;
 
 use crate::policy::Zones;
-use crate::publisher::Patience;
+use crate::publisher::{Patience, Wanted};
+use crate::schema::{Schema, SettingConfig};
 use crate::source::Source;
 use crate::view::View;
 
@@ -171,6 +181,9 @@ pub struct Config {
     pub state: StateConfig,
     /// Where operators ask.
     pub control: ControlConfig,
+    /// Typed configuration values.
+    #[serde(rename = "setting")]
+    pub settings: Vec<SettingConfig>,
 }
 
 /// Where the table is, and how large.
@@ -285,6 +298,16 @@ impl Config {
                 return invalid(format!("view {:?}: {error}", view.name));
             }
         }
+        let mut names = BTreeSet::new();
+        for setting in &self.settings {
+            if !names.insert(&setting.name) {
+                return invalid(format!("setting {:?} is there twice", setting.name));
+            }
+            if let Err(error) = setting.schema() {
+                return invalid(format!("setting {:?}: {error}", setting.name));
+            }
+        }
+        self.wanted()?;
         if self.segment.services == 0 || self.segment.endpoints == 0 {
             return invalid("segment: services and endpoints must be at least 1");
         }
@@ -305,7 +328,34 @@ impl Config {
     /// What the table has room for.
     pub fn capacity(&self) -> Capacity {
         let SegmentConfig { services, endpoints, text_bytes, .. } = self.segment;
-        Capacity { services, endpoints, text_bytes, ..Capacity::HOST }
+        let settings = u32::try_from(self.settings.len()).unwrap_or(u32::MAX);
+        let configs = Capacity::HOST.configs.max(settings);
+        Capacity { services, endpoints, text_bytes, configs }
+    }
+
+    /// The settings, and the registries of their sources. Reads the files with secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`], with the setting's name.
+    pub fn wanted(&self) -> Result<Wanted, ConfigError> {
+        // What makes no sense was refused when the configuration was read.
+        let schemas: Vec<Schema> = self.settings.iter().filter_map(|setting| setting.schema().ok()).collect();
+        let mut wanted = Wanted::default();
+        for Schema { name, source, key, .. } in &schemas {
+            let known = self.sources.iter().find(|known| known.name == *source);
+            let Some(known) = known else {
+                return invalid(format!("setting {name:?}: its source is {source:?}, which there is not"));
+            };
+            if !wanted.registries.contains_key(source) {
+                wanted.registries.insert(source.clone(), known.kv()?);
+            }
+            if let Some(Err(error)) = wanted.registries.get(source).map(|kv| kv.check_key(key)) {
+                return invalid(format!("setting {name:?}: {error}"));
+            }
+        }
+        wanted.schemas = schemas;
+        Ok(wanted)
     }
 
     /// How patient the publisher is.

@@ -23,12 +23,14 @@ mod credentials;
 mod health;
 mod heartbeat;
 mod index;
+mod kv;
 mod memory;
 mod merged;
 mod poll;
 mod prepared;
 mod query;
 pub(crate) mod service;
+mod status;
 mod tls;
 mod wanted;
 mod watch;
@@ -36,6 +38,7 @@ mod wide;
 
 pub use choice::{AddressKind, Consistency, HealthPolicy, Services, TlsConfig};
 pub use config::{ConfigError, ConsulConfig};
+pub use kv::ConsulKv;
 
 use futures_util::future::try_join_all;
 

@@ -20,9 +20,12 @@ use crate::source::{Fault, Feed, LocalFuture, Source};
 
 mod catalogue;
 mod codec;
+mod kv;
 pub(crate) mod lease;
 mod list;
 mod member;
+mod status;
+
 mod tail;
 mod tls;
 mod watch;
@@ -30,6 +33,7 @@ mod watch;
 use catalogue::Catalogue;
 use codec::Range;
 pub use codec::{Codec, Decoded, MAX_VALUE};
+pub use kv::EtcdKv;
 use list::Listing;
 use member::Members;
 pub use tls::EtcdTls;

@@ -3,17 +3,19 @@
 //! One task, on the sync thread. Everything that it waits for ends: a report, a second read (with a deadline of its
 //! own), a tick, or the word to stop.
 
+mod cell;
 mod course;
 mod hand;
 mod inherited;
+mod left;
 mod overlays;
+mod settings;
 mod shelf;
 mod staged;
 mod watched;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
-use resolver_core::{Counter, Reason, Writer};
+use resolver_core::{Counter, Reason, SourceBeat, Writer};
 
 use crate::catalog::Catalog;
 use crate::control::Control;
@@ -37,7 +39,11 @@ use crate::view::View;
 pub(crate) use hand::Hand;
 use hand::Orders;
 use overlays::Overlays;
+pub use settings::Wanted;
 use shelf::{Publication, Shelf};
+
+use left::Left;
+use settings::Settings;
 use watched::Watched;
 
 /// How often the publisher says that it lives, and looks at its clocks.
@@ -95,6 +101,8 @@ pub struct Publisher<'t> {
     ledger: Ledger,
     /// What others of this process note.
     outside: Ledger,
+    /// Typed configuration values.
+    settings: Settings,
 }
 
 /// A source's watch that ended, and why.
@@ -178,6 +186,7 @@ impl<'t> Publisher<'t> {
             control: None,
             ledger,
             outside: Ledger::default(),
+            settings: Settings::default(),
         }
     }
 
@@ -235,6 +244,7 @@ impl<'t> Publisher<'t> {
         for source in 0..self.sources.len() {
             self.watch(source, Duration::ZERO);
         }
+        self.settings.start();
         self.publish_until(stop, is_current).await
     }
 
@@ -283,6 +293,7 @@ impl<'t> Publisher<'t> {
                     self.absorb(source, report);
                 }
                 Some(confirmed) = self.confirming.next(), if !self.confirming.is_empty() => self.confirmed(confirmed),
+                happened = self.settings.next() => self.settings.absorb(happened, self.shelf.writer()),
                 Some(ended) = self.watches.next(), if !self.watches.is_empty() => {
                     self.sources[ended.source].ended(&ended.why);
                     self.restate(ended.source, Instant::now());
@@ -395,9 +406,20 @@ impl<'t> Publisher<'t> {
         self.end_kills(now);
         self.shelf.tick();
         self.note_down();
-        self.shelf.beat(self.sources.iter().map(|source| source.beat(now)));
+        self.settings.tick(self.shelf.writer());
+        self.beat(now);
         let sources = self.sources.iter().map(|source| source.tally(now, self.patience.stale_after));
         self.metrics.beat(now, self.shelf.counts(), sources.collect());
+    }
+
+    /// Says how old each source's word is, and that this one lives.
+    fn beat(&mut self, now: Instant) {
+        let beats = self.sources.iter().enumerate().map(|(index, source)| {
+            let beat = source.beat(now);
+            let refused = self.settings.refused(index as u8);
+            SourceBeat { rejected: beat.rejected.saturating_add(refused), ..beat }
+        });
+        self.shelf.beat(beats);
     }
 
     /// Writes down what was noted since the last beat.
@@ -450,15 +472,4 @@ impl<'t> Publisher<'t> {
         }
         self.shelf.mark(index as u8, standings);
     }
-}
-
-/// What a predecessor left under a name.
-#[derive(Debug, Default)]
-struct Left {
-    source: String,
-    /// The primary's.
-    tier: Option<u8>,
-    endpoints: Vec<SocketAddr>,
-    /// In the same order.
-    ids: Vec<u64>,
 }

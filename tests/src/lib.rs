@@ -51,6 +51,7 @@ mod scratch;
 mod servers;
 mod wait;
 
+pub use address::loopback;
 pub use certificates::{Authority, Certificate};
 pub use consul::{Consul, ConsulOptions, MASTER_TOKEN, consul_program};
 pub use etcd::{Etcd, EtcdOptions};
@@ -59,4 +60,5 @@ pub use http::{Answer, request};
 pub use process::{Process, is_alive};
 pub use registry::Registry;
 pub use resolver::{Host, Ran};
+pub use servers::server;
 pub use wait::{eventually, try_until, until};

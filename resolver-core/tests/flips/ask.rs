@@ -76,8 +76,8 @@ pub fn everything(segment: &Segment, cached: Vec<CachedHandle>) -> Result<Asked,
         asked.note(reader.resolve_name(&Name::new(name)).map(|_| ()));
     }
     for mut cached in cached {
-        asked.note(cached.resolve().map(|_| ()));
-        asked.note(cached.resolve().map(|_| ()));
+        asked.note(cached.resolve(&reader).map(|_| ()));
+        asked.note(cached.resolve(&reader).map(|_| ()));
     }
     let mut liveness = Liveness::new();
     for second in 0..2 {

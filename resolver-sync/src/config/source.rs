@@ -17,6 +17,7 @@ use crate::dns::{DnsConfig, DnsSource, Transport};
 #[cfg(feature = "etcd")]
 use crate::etcd::Codec;
 use crate::file::FileSource;
+use crate::kv::Kv;
 use crate::overlay::{OverlaySource, Rule};
 use crate::secret::Secret;
 use crate::source::Source;
@@ -135,9 +136,36 @@ impl SourceConfig {
         Ok(())
     }
 
+    /// The source's registry as a store of keys.
+    pub(super) fn kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        match self.kind {
+            Kind::Consul => self.consul_kv(),
+            Kind::Etcd => self.etcd_kv(),
+            Kind::File | Kind::Dns | Kind::Overlay => {
+                self.refuse("it has no keys for settings; only consul and etcd do")
+            }
+        }
+    }
+
     #[cfg(feature = "etcd")]
     fn etcd(&self) -> Result<Box<dyn Source + Send>, ConfigError> {
-        use crate::etcd::{EtcdConfig, EtcdSource, EtcdTls};
+        match crate::etcd::EtcdSource::new(self.etcd_config()?) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn etcd_kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        match crate::etcd::EtcdKv::new(self.etcd_config()?) {
+            Ok(kv) => Ok(Box::new(kv)),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    #[cfg(feature = "etcd")]
+    fn etcd_config(&self) -> Result<crate::etcd::EtcdConfig, ConfigError> {
+        use crate::etcd::{EtcdConfig, EtcdTls};
 
         self.only(&[
             "endpoints",
@@ -171,10 +199,12 @@ impl SourceConfig {
             relist: self.relist_s.map_or(defaults.relist, Duration::from_secs),
             ..EtcdConfig::default()
         };
-        match EtcdSource::new(config) {
-            Ok(source) => Ok(Box::new(source)),
-            Err(error) => self.refuse(&error.to_string()),
-        }
+        Ok(config)
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    fn etcd_kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        self.refuse("this program was built without the feature \"etcd\"")
     }
 
     #[cfg(not(feature = "etcd"))]

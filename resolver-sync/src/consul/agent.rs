@@ -54,6 +54,8 @@ pub(super) struct Request {
     /// A JSON body makes it a POST, unless a method is named.
     pub(super) body: Option<Vec<u8>>,
     pub(super) method: Option<reqwest::Method>,
+    /// A 404 is an answer: there is nothing.
+    pub(super) or_absent: bool,
     /// For the agent's cache.
     pub(super) cache_control: Option<String>,
     /// Whether the answer is about everything there is.
@@ -82,14 +84,30 @@ pub(super) struct Answer {
 impl Request {
     /// A GET of `/v1/` and these segments.
     pub(super) fn get<const N: usize>(segments: [&str; N]) -> Self {
+        Self::of(segments.map(String::from).to_vec())
+    }
+
+    /// A GET of `/v1/` and these segments.
+    pub(super) fn of(segments: Vec<String>) -> Self {
         Request {
-            segments: segments.map(String::from).to_vec(),
+            segments,
             query: Vec::new(),
             body: None,
             method: None,
+            or_absent: false,
             cache_control: None,
             wide: false,
         }
+    }
+
+    /// Makes it a PUT with a JSON body.
+    pub(super) fn put(self, body: Vec<u8>) -> Self {
+        Request { body: Some(body), method: Some(reqwest::Method::PUT), ..self }
+    }
+
+    /// A 404 is an answer, too.
+    pub(super) fn or_absent(self) -> Self {
+        Request { or_absent: true, ..self }
     }
 
     /// Adds `key=value`, or the bare key where the value is empty.

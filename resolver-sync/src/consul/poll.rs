@@ -171,7 +171,8 @@ impl<'a> Poll<'a> {
 
     /// Whether an answer may be believed: `None` asks for another read.
     fn judge(&mut self, request: &Request, answer: Answer) -> Result<Option<Word>, Fault> {
-        if answer.status != StatusCode::OK {
+        let absent = request.or_absent && answer.status == StatusCode::NOT_FOUND;
+        if answer.status != StatusCode::OK && !absent {
             return Err(self.agents.refusal(request, &answer));
         }
         let fault = |reason, what| Err(self.agents.fault(reason, request, what));

@@ -80,6 +80,11 @@ impl Members {
         &self.endpoints[self.lock().at].0
     }
 
+    /// A member's URL.
+    pub(super) fn url_of(&self, member: usize) -> &str {
+        &self.endpoints[member].0
+    }
+
     /// The client of the member in use, connected if it is not.
     pub(super) async fn client(&self) -> Result<Client, Fault> {
         let (at, client) = {

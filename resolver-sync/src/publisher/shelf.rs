@@ -106,6 +106,15 @@ impl<'t> Shelf<'t> {
         }
     }
 
+    /// For what is no service.
+    pub(super) fn writer(&mut self) -> &mut Writer<'t> {
+        &mut self.writer
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         self.writer.reader().for_each(|name, _| {

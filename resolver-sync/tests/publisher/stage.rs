@@ -65,6 +65,7 @@ impl Stage {
         let writer = segment.writer().expect("the writer");
         let reader = writer.reader();
         let publication = Publication {
+            settings: resolver_sync::publisher::Wanted::default(),
             sources,
             views,
             patience,

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::super::{ConfigError, invalid};
 use super::SourceConfig;
-use crate::consul::{Consistency, ConsulConfig, ConsulSource, Services, TlsConfig};
+use crate::consul::{Consistency, ConsulConfig, ConsulKv, ConsulSource, Services, TlsConfig};
+use crate::kv::Kv;
 use crate::secret::Secret;
 use crate::source::Source;
 
@@ -62,6 +63,14 @@ impl SourceConfig {
         self.only(&[&SETTINGS[..], &["watch_limit"]].concat())?;
         match ConsulSource::new(self.consul_config(viewed, unhealthy)?) {
             Ok(source) => Ok(Box::new(source)),
+            Err(error) => invalid(error.to_string()),
+        }
+    }
+
+    /// Its keys.
+    pub(super) fn consul_kv(&self) -> Result<Box<dyn Kv + Send>, ConfigError> {
+        match ConsulKv::new(self.consul_config(&[], false)?) {
+            Ok(kv) => Ok(Box::new(kv)),
             Err(error) => invalid(error.to_string()),
         }
     }
