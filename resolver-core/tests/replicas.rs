@@ -196,7 +196,7 @@ fn seen(reader: &Reader<'_>, handles: &Handles) -> Vec<String> {
             reader.resolve_address(*handle),
             reader.standing(*handle),
         )));
-        seen.push(text_of((reader.generation(*handle), reader.cached(*handle).resolve(&reader))));
+        seen.push(text_of((reader.generation(*handle), reader.cached(*handle).resolve(reader))));
         let mut text = [0; 64];
         seen.push(text_of((reader.text(*handle, &mut text), text)));
         if let Ok(set) = reader.set(*handle) {

@@ -75,7 +75,7 @@ impl<'m> HotPath<'m> {
             black_box(reader.resolve(handle)).is_ok(),
             black_box(reader.resolve_address(handle)).is_ok(),
             black_box(reader.resolve_name(&Name::new(black_box(name)))).is_ok(),
-            black_box(self.cached.resolve(&reader)).is_ok(),
+            black_box(self.cached.resolve(reader)).is_ok(),
             black_box(fresh).is_ok(),
             black_box(found) == Some(handle),
             black_box(both)[0].is_ok() && both[0] == both[1],

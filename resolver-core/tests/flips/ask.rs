@@ -136,7 +136,7 @@ fn of_service(
     asked.note(reader.resolve_address(handle).map(|address| address.to_string()));
     asked.note(reader.standing(handle).map(|standing| (standing.0.name(), standing.1.name())));
     asked.note(reader.generation(handle));
-    asked.note(reader.cached(handle).resolve(&reader).map(|_| ()));
+    asked.note(reader.cached(handle).resolve(reader).map(|_| ()));
     let mut text = [0; 300];
     asked.note(reader.text(handle, &mut text));
     let Some(set) = asked.note(reader.set(handle)) else { return Ok(()) };
