@@ -54,10 +54,9 @@ fn read_all(memory: &[Line]) -> bool {
     });
     handles.extend(["oms", "risk", LONG].iter().filter_map(|name| reader.service(name)));
     // Whatever the heads say now, with the incarnation that they say it for.
-    handles
-        .extend((0..4).flat_map(|slot| {
-            (1..8).map(move |incarnation| Handle::from_bits((slot * 64) | (incarnation << 32)))
-        }));
+    handles.extend((0..4).flat_map(|slot| {
+        (1..8).map(move |incarnation| Handle::from_bits((slot * 64) | (incarnation << 32)))
+    }));
     let mut text = [0; 300];
     let mut liveness = Liveness::new();
     for second in 0..2 {
