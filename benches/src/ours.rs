@@ -157,7 +157,8 @@ pub fn by_handle<'a>(
 ) -> Vec<Subject<'a>> {
     let (handles, indices) = (&places.handles[..], &places.indices[..]);
     // At its service's index.
-    let mut cached: Vec<CachedHandle> = writer.handles.iter().map(|handle| reader.cached(*handle)).collect();
+    let mut cached: Vec<CachedHandle<'a>> =
+        writer.handles.iter().map(|handle| reader.cached(*handle)).collect();
     vec![
         Subject::new(RESOLVE, Role::Ours, move |n| {
             run!(path, n, handles, move |handle| consume(reader.resolve(handle)))

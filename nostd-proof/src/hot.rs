@@ -25,7 +25,7 @@ pub fn address(reader: &Reader<'_>, handle: Handle) -> Result<Address, ResolveEr
 
 #[unsafe(export_name = "hot_cached")]
 #[inline(never)]
-pub fn cached(cached: &mut CachedHandle, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
+pub fn cached(cached: &mut CachedHandle<'_>, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
     cached.resolve(reader)
 }
 

@@ -2,35 +2,35 @@
 
 use core::hint::cold_path;
 
-use crate::cell::PAYLOAD;
+use crate::cell::{self, PAYLOAD};
 use crate::error::ResolveError;
 use crate::handle::Handle;
+use crate::memory::Line;
 use crate::reader::Reader;
 use crate::record::Resolved;
 
-/// A handle with a private copy of its last answer: one load and one comparison while nothing was published. What it loads is
-/// the table's epoch, the same word for all handles, so many copies take little cache; and where another service was
-/// published meanwhile, it asks for its own line once.
+/// A handle with a private copy of its last answer: one load and one comparison while nothing changed. For a handle
+/// that one thread asks again and again.
 ///
-/// With a reader of another table it is [`Gone`](ResolveError::Gone), as any handle is.
+/// With a reader of another table it goes on answering from its own, and is [`Gone`](ResolveError::Gone) once that changes.
 // So aligned, with the words first, the copy is loaded 16 bytes at a time where the compiler wants to.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
-pub struct CachedHandle {
+pub struct CachedHandle<'m> {
     words: [u64; PAYLOAD],
-    /// That the copy is of; [`NO_EPOCH`] where it is of none. Of another table it is another: see [`Table::create`](crate::Table).
-    epoch: u64,
-    /// The cell's, of the copy.
+    /// The cell's, of the copy; [`NONE`] where there is none.
     seq: u64,
+    /// Of the cell; of another one that never has [`NONE`], where the table has no such cell.
+    line: &'m Line,
     handle: Handle,
 }
 
-/// An epoch that a copy can never be of: it is odd, so a batch is landing.
-const NO_EPOCH: u64 = u64::MAX;
+/// No `seq` of a copy: it is vacant.
+const NONE: u64 = u64::MAX;
 
-impl CachedHandle {
-    pub(crate) const fn new(handle: Handle) -> Self {
-        CachedHandle { epoch: NO_EPOCH, words: [0; PAYLOAD], seq: 0, handle }
+impl<'m> CachedHandle<'m> {
+    pub(crate) fn new(handle: Handle, line: &'m Line) -> Self {
+        CachedHandle { words: [0; PAYLOAD], seq: NONE, line, handle }
     }
 
     /// The handle.
@@ -45,7 +45,7 @@ impl CachedHandle {
     /// As [`Reader::resolve`].
     #[inline(always)]
     pub fn resolve(&mut self, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
-        if reader.epoch() != self.epoch {
+        if !cell::is_at(self.line, self.seq) {
             cold_path();
             // A copy, so that the caller's own can lie in registers.
             if let Some(error) = self.refresh(&{ *reader }) {
@@ -59,15 +59,11 @@ impl CachedHandle {
     #[cold]
     #[inline(never)]
     fn refresh(&mut self, reader: &Reader<'_>) -> Option<ResolveError> {
-        // Before the cell: a publication in between has another epoch, so the copy is of this one or asked for again. The cell's
-        // own fences stand between this and the second look at its `seq`, so that one is not older than the epoch.
-        let epoch = reader.epoch();
         match reader.resolve(self.handle) {
+            // An odd `seq` is as good: the words are the shadow's, which stand for as long as it does.
             Ok(resolved) => (self.words, self.seq) = (resolved.to_words(), resolved.seq()),
             Err(error) => return Some(error),
         }
-        // While a batch is landing, cells change and the epoch does not: the next call asks again.
-        self.epoch = if epoch & 1 == 0 { epoch } else { NO_EPOCH };
         None
     }
 
@@ -77,7 +73,7 @@ impl CachedHandle {
     }
 }
 
-impl core::fmt::Debug for CachedHandle {
+impl core::fmt::Debug for CachedHandle<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("CachedHandle").field("handle", &self.handle).field("last", &self.last()).finish()
     }

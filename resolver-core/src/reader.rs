@@ -118,7 +118,7 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// A handle with a private copy, for one that is asked all the time: one load while nothing was published.
+    /// A handle with a private copy, for one that is asked all the time: one load while nothing changed.
     ///
     /// ```
     /// # use resolver_core::{Capacity, Endpoint, Standing, Table, heap};
@@ -130,8 +130,8 @@ impl<'m> Reader<'m> {
     /// assert_eq!(cached.resolve(&reader)?.address().port(), 9000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn cached(&self, handle: Handle) -> CachedHandle {
-        CachedHandle::new(handle)
+    pub fn cached(&self, handle: Handle) -> CachedHandle<'m> {
+        CachedHandle::new(handle, self.heads.at(handle).unwrap_or(&self.view.header[epoch::LINE]))
     }
 
     /// The service's whole set, to walk.

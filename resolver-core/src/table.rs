@@ -3,7 +3,7 @@
 use crate::cell;
 use crate::directory::Directory;
 use crate::handle::MAX_SLOT;
-use crate::layout::{self, Capacity, LAYOUT_VERSION, MAGIC, Plan, epoch, identity};
+use crate::layout::{self, Capacity, LAYOUT_VERSION, MAGIC, Plan, identity};
 use crate::memory::Line;
 use crate::reader::Reader;
 use crate::room::Notes;
@@ -168,10 +168,7 @@ impl<'m> Table<'m> {
         for (line, shadow) in view.cells.iter().zip(view.shadows) {
             cell::init(line, shadow);
         }
-        // Both begin anywhere, so that neither a handle nor a copy of one table is taken for another's. An epoch is even
-        // now, and has room to grow.
         lines[layout::count::LINE].store(layout::count::INCARNATION, seed & 0xffff_ffff);
-        lines[epoch::LINE].store(epoch::EPOCH, seed >> 2 << 1);
         sync::store_release(header.word(identity::VERSION), u64::from(LAYOUT_VERSION), Site::VersionStore);
         Ok(Table { view })
     }

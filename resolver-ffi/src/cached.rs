@@ -9,7 +9,7 @@ use crate::code::{Code, guarded};
 use crate::record::Record;
 use crate::segment::Segment;
 
-/// A handle of one thread with a private copy of its last answer: one load and one comparison while nothing was published. For a
+/// A handle of one thread with a private copy of its last answer: one load and one comparison while nothing changed. For a
 /// handle that is asked all the time.
 pub struct Cached {
     parts: Parts,
@@ -17,7 +17,8 @@ pub struct Cached {
 
 #[repr(C)]
 struct Parts {
-    handle: CachedHandle,
+    /// Of the mapping below.
+    handle: CachedHandle<'static>,
     segment: Arc<Segment>,
 }
 
@@ -36,7 +37,12 @@ pub unsafe extern "C" fn resolver_cached_new(
     guarded(|| {
         // SAFETY: By the caller's word.
         let (reference, out) = unsafe { (reference(segment)?, output(out)?) };
-        let handle = reference.reader().cached(Handle::from_bits(handle));
+        let cached = reference.reader().cached(Handle::from_bits(handle));
+        // SAFETY: The lifetime alone is made longer.
+        // - What a cached handle borrows is the mapped memory, which does not move.
+        // - It stays mapped while the segment has a reference, and one is held beside the handle until both are dropped
+        //   together: they are fields of one value that is never taken apart, and nothing hands the handle out.
+        let handle = unsafe { core::mem::transmute::<CachedHandle<'_>, CachedHandle<'static>>(cached) };
         // SAFETY: It is of `Arc::into_raw`, and its count is at least one, by the caller's word.
         let segment = unsafe {
             Arc::increment_strong_count(segment);

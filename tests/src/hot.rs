@@ -15,7 +15,7 @@ pub const FORMS: usize = 19;
 pub struct HotPath<'m> {
     reader: Reader<'m>,
     handle: Handle,
-    cached: CachedHandle,
+    cached: CachedHandle<'m>,
     liveness: Liveness,
     round: RoundRobin,
     random: Random,

@@ -43,7 +43,7 @@ fn probe_address(reader: &Reader<'_>, handle: Handle) -> u64 {
 }
 
 #[inline(never)]
-fn probe_cached(cached: &mut CachedHandle, reader: &Reader<'_>) -> u64 {
+fn probe_cached(cached: &mut CachedHandle<'_>, reader: &Reader<'_>) -> u64 {
     consume(cached.resolve(reader))
 }
 

@@ -21,7 +21,7 @@ pub const GATED: f64 = 0.999;
 /// By how many nanoseconds a call may be over its floor there.
 pub const ALLOWED: f64 = 20.0;
 /// The rows that the gate may hold, at a million writes a second.
-pub const GATED_ROWS: [&str; 2] = [row::RESOLVE, row::ADDRESS];
+pub const GATED_ROWS: [&str; 3] = [row::RESOLVE, row::ADDRESS, row::CACHED];
 /// Fewer calls than this above a quantile say nothing of it.
 const LEAST_ABOVE: f64 = 10.0;
 

@@ -8,7 +8,6 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{explore, must_catch, must_fail};
-use crate::cached::CachedHandle;
 use crate::cell;
 use crate::directory::Directory;
 use crate::error::ResolveError;
@@ -176,77 +175,6 @@ fn loom_table_handle_needs_its_incarnation() {
     });
 }
 
-/// A router with a copy of its own, while its service is published anew. What it knows from the table itself, the copy
-/// knows too; and in the end the copy is what stands.
-fn copy_over_a_publication(refresh: fn(&Reader<'_>, Handle, &mut Copied) -> u16) {
-    let memory = Memory::new();
-    let mut writer = memory.writer();
-    let oms = writer.add("oms").expect("there is room");
-    publish(&mut writer, oms, 1);
-    let router = {
-        let memory = memory.clone();
-        thread::spawn(move || {
-            let reader = Reader::new(memory.view());
-            let mut copied = Copied { handle: reader.cached(oms), epoch: u64::MAX, port: 0 };
-            let first = refresh(&reader, oms, &mut copied);
-            let told = reader.resolve_address(oms).map_or(0, |address| address.port());
-            let second = refresh(&reader, oms, &mut copied);
-            assert!(first <= told && told <= second, "{first}, {told} by the table, then {second}");
-            copied
-        })
-    };
-    publish(&mut writer, oms, 2);
-    let mut copied = router.join().expect("the reader does not panic");
-    assert_eq!(refresh(&writer.reader(), oms, &mut copied), 2, "the copy is not what stands");
-}
-
-/// A copy: ours, or one that a mutant keeps.
-struct Copied {
-    handle: CachedHandle,
-    epoch: u64,
-    port: u16,
-}
-
-fn cached_over_a_publication() {
-    copy_over_a_publication(|reader, _, copied| {
-        let resolved = copied.handle.resolve(reader).expect("one writer cannot overtake 16 reads");
-        resolved.address().port()
-    });
-}
-
-#[test]
-fn loom_table_cached_handle_keeps_up() {
-    explore("cached handle over a publication", 1, cached_over_a_publication);
-}
-
-#[test]
-fn loom_table_cached_handle_needs_an_even_epoch() {
-    must_fail("cached handle that keeps a copy of an odd epoch", BOUND, || {
-        copy_over_a_publication(|reader, oms, copied| {
-            if reader.epoch() != copied.epoch {
-                let epoch = reader.epoch();
-                copied.port = reader.resolve_address(oms).map_or(0, |address| address.port());
-                copied.epoch = epoch;
-            }
-            copied.port
-        });
-    });
-}
-
-#[test]
-fn loom_table_cached_handle_needs_the_epoch_first() {
-    must_fail("cached handle that reads its cell before the epoch", BOUND, || {
-        copy_over_a_publication(|reader, oms, copied| {
-            if reader.epoch() != copied.epoch {
-                copied.port = reader.resolve_address(oms).map_or(0, |address| address.port());
-                let epoch = reader.epoch();
-                copied.epoch = if epoch & 1 == 0 { epoch } else { u64::MAX };
-            }
-            copied.port
-        });
-    });
-}
-
 /// As small as a table can be.
 const TINY: Capacity = Capacity { services: 1, endpoints: 1, configs: 0, text_bytes: 0 };
 
@@ -284,5 +212,4 @@ fn loom_table_needs_each_ordering() {
     for &site in MUTANTS {
         must_catch(site, "open while created", 2, open_while_created);
     }
-    must_catch(Site::MarkOdd, "cached handle over a publication", 1, cached_over_a_publication);
 }

@@ -110,7 +110,7 @@ pub struct Watcher<'m> {
     reader: Reader<'m>,
     names: Vec<String>,
     handles: Vec<Handle>,
-    cached: Vec<CachedHandle>,
+    cached: Vec<CachedHandle<'m>>,
     setting: Setting<i64>,
     last: Vec<(u64, u64)>,
     last_setting: i64,

@@ -45,13 +45,13 @@ impl Asked {
 }
 
 /// Handles with what was read while all was well.
-pub fn cached(segment: &Segment) -> Vec<CachedHandle> {
+pub fn cached(segment: &Segment) -> Vec<CachedHandle<'_>> {
     let reader = segment.reader();
     let handles = NAMES.iter().filter_map(|name| reader.service(name));
     handles.map(|handle| reader.cached(handle)).collect()
 }
 
-pub fn everything(segment: &Segment, cached: Vec<CachedHandle>) -> Result<Asked, String> {
+pub fn everything(segment: &Segment, cached: Vec<CachedHandle<'_>>) -> Result<Asked, String> {
     let (reader, mut asked) = (segment.reader(), Asked::default());
     // Nothing can be more than there are lines, whatever the header says.
     let most = segment.inspect().size / 64;

@@ -173,7 +173,7 @@ impl Oracle {
         self.services.get(NAMES[name]).map_or(Handle::from_bits(u64::MAX), |service| service.handle)
     }
 
-    pub fn compare<'m>(&self, reader: &Reader<'m>, cached: &mut BTreeMap<u64, CachedHandle>) {
+    pub fn compare<'m>(&self, reader: &Reader<'m>, cached: &mut BTreeMap<u64, CachedHandle<'m>>) {
         let mut listed = Vec::new();
         reader.for_each(|name, handle| {
             listed.push((name.to_string(), handle));

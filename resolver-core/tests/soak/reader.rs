@@ -270,7 +270,7 @@ pub fn read(reader: Reader<'_>, stop: &AtomicBool, rounds: &AtomicU64) -> Seen {
     let handles: [Handle; 8] =
         std::array::from_fn(|service| reader.service(record::name(service)).expect("it stands"));
     let group = [handles[0], handles[1], handles[2], handles[3]];
-    let mut cached: [CachedHandle; 8] = handles.map(|handle| reader.cached(handle));
+    let mut cached: [CachedHandle<'_>; 8] = handles.map(|handle| reader.cached(handle));
     let mut passing: [Option<Handle>; 4] = [None; 4];
     let mut pickers = Pickers {
         round: RoundRobin::new(),
@@ -317,7 +317,7 @@ fn ask(
     reader: &Reader<'_>,
     service: usize,
     handle: Handle,
-    cached: &mut CachedHandle,
+    cached: &mut CachedHandle<'_>,
     liveness: &Liveness,
 ) {
     seen.head(Form::Resolve, service, reader.resolve(handle));
