@@ -31,7 +31,7 @@ struct AgentPlace {
 
 #[derive(Args)]
 pub(crate) struct KillArgs {
-    /// The endpoint: its address and port (10.0.0.1:9000, [2001:db8::1]:9000), or its id.
+    /// The endpoint: its address and port (`10.0.0.1:9000`, `[2001:db8::1]:9000`), or its id.
     endpoint: String,
     /// Out of this service (or view) alone, by the name that `list` prints; else out of every one.
     #[arg(long, value_name = "NAME")]

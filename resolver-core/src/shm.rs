@@ -102,7 +102,7 @@ pub enum SegmentError {
     InUse {
         /// The file.
         path: PathBuf,
-        /// The owner's process id, by the header.
+        /// The owner's process id, by the header; 0 where that does not say.
         pid: u32,
     },
     /// There was no segment to be read until the deadline.
@@ -140,6 +140,9 @@ impl fmt::Display for SegmentError {
                 write!(f, "{} is not to be trusted: {why}", path.display())
             }
             SegmentError::Table { path, error } => write!(f, "{}: {error}", path.display()),
+            SegmentError::InUse { path, pid: 0 } => {
+                write!(f, "{} is locked by a live process, and its header does not say which", path.display())
+            }
             SegmentError::InUse { path, pid } => {
                 write!(f, "{} is locked by a live process; its last owner was process {pid}", path.display())
             }

@@ -172,7 +172,7 @@ fn names_and_numbers() {
     let name = c"max-position".as_ptr();
     // SAFETY: Every pointer leads to what it is asked for.
     unsafe {
-        for stray in [0, oms ^ 1, oms | 0xffff << 48, u64::MAX] {
+        for stray in [0, oms ^ (1 << 6), oms ^ (1 << 32), oms | 0xffff << 48, u64::MAX] {
             assert_eq!(resolver_resolve(segment, stray, &mut record), Code::Gone);
             assert_eq!(resolver_get_i64(segment, SettingI64 { bits: stray }, &mut value), Code::Gone);
         }

@@ -4,14 +4,17 @@
 //! own), a tick, or the word to stop.
 
 mod cell;
+mod confirming;
 mod course;
 mod hand;
 mod inherited;
 mod left;
 mod overlays;
+mod patience;
 mod settings;
 mod shelf;
 mod staged;
+mod task;
 mod watched;
 
 use std::collections::VecDeque;
@@ -23,7 +26,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
-use resolver_core::{Counter, Reason, SourceBeat, Writer};
+use resolver_core::{SourceBeat, Writer};
 
 use crate::catalog::Catalog;
 use crate::control::Control;
@@ -33,44 +36,27 @@ use crate::metrics::Metrics;
 use crate::policy::Zones;
 use crate::record::ServiceSet;
 use crate::report::Inflow;
-use crate::source::{Fault, LocalFuture, Report, Source};
+use crate::source::{LocalFuture, Report, Source};
 use crate::view::View;
 
 pub(crate) use hand::Hand;
 use hand::Orders;
 use overlays::Overlays;
+pub use patience::Patience;
 pub use settings::Wanted;
 use shelf::{Publication, Shelf};
 
+use confirming::Confirmed;
 use left::Left;
 use settings::Settings;
 use watched::Watched;
 
 /// How often the publisher says that it lives, and looks at its clocks.
 pub const BEAT: Duration = Duration::from_millis(200);
-/// How long a second read may take.
-const CONFIRM_DEADLINE: Duration = Duration::from_secs(5);
-/// Second reads under way at one time, over all sources.
-const CONFIRMATIONS: usize = 8;
 /// How long after its end a watch is started again.
 const RESTART: Duration = Duration::from_secs(1);
 /// Beats between two looks at whether the table is still the one that readers find.
 const BEATS_PER_CHECK: u32 = 5;
-
-/// How patient a publisher is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// A source that proved nothing for so long is stale, and so is everything that it said.
-    pub stale_after: Duration,
-    /// A discovered name that stays empty for so long leaves the table; its handles are `Gone`.
-    pub forget_after: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Patience { stale_after: Duration::from_secs(5), forget_after: Duration::from_secs(600) }
-    }
-}
 
 /// Why a publisher ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +95,6 @@ pub struct Publisher<'t> {
 struct WatchEnded {
     source: usize,
     why: String,
-}
-
-/// A second read that has ended.
-struct Confirmed {
-    source: usize,
-    service: String,
-    answer: Result<ServiceSet, Fault>,
 }
 
 impl<'t> Publisher<'t> {
@@ -334,52 +313,6 @@ impl<'t> Publisher<'t> {
         self.publish(source, sets);
         self.metrics.published_after(since);
         self.restate(source, now);
-    }
-
-    fn confirmed(&mut self, confirmed: Confirmed) {
-        let Confirmed { source, service, answer } = confirmed;
-        self.metrics.confirmed(answer.is_ok());
-        if let Err(fault) = &answer {
-            let (source, reason) = (self.sources[source].name(), fault.reason.name());
-            tracing::warn!(source, service, reason, "the last good set stands: {}", fault.detail);
-            self.ledger.count(Counter::ConfirmationsFailed, 1);
-        }
-        let now = Instant::now();
-        match self.sources[source].confirmed(&service, answer, now) {
-            Verdict::Publish(set) => self.publish(source, vec![(service, set)]),
-            Verdict::Confirm => self.confirm(source, service),
-            Verdict::Keep => {}
-        }
-        self.confirm_next();
-        self.restate(source, now);
-    }
-
-    fn confirm(&mut self, index: usize, service: String) {
-        self.ledger.count(Counter::Confirmations, 1);
-        self.to_confirm.push_back((index, service));
-        self.confirm_next();
-    }
-
-    /// Starts the second reads that wait, as far as there is room: an incident that touches every service at once must
-    /// not become a storm of requests.
-    fn confirm_next(&mut self) {
-        while self.confirming.len() < CONFIRMATIONS
-            && let Some((index, service)) = self.to_confirm.pop_front()
-        {
-            self.start_confirmation(index, service);
-        }
-    }
-
-    fn start_confirmation(&mut self, index: usize, service: String) {
-        let source = self.sources[index].source();
-        self.confirming.push(Box::pin(async move {
-            let answer = tokio::time::timeout(CONFIRM_DEADLINE, source.confirm(&service)).await;
-            let answer = answer.unwrap_or_else(|_| {
-                let detail = format!("a second read got no answer within {} s", CONFIRM_DEADLINE.as_secs());
-                Err(Fault::new(Reason::Unreachable, detail))
-            });
-            Confirmed { source: index, service, answer }
-        }));
     }
 
     fn tick(&mut self) {

@@ -250,11 +250,10 @@ fn privileged_a_container_with_the_file_bound_stays_with_the_old_segment() {
     let capacity = Capacity { services: 9, ..CAPACITY };
     let mut owned = OwnedSegment::acquire(place.path(), &capacity).expect("nobody owns it");
     publish(&mut owned, 3);
-    // To the reader its path still leads to its segment. That its file has no name any more is seen where it is opened: to ask
-    // for its owner, or anew.
+    // Its path still leads to the file, which has no name any more: so it is not current, and there is no other one to open.
     let seen = container.tell("poll");
     eprintln!("with the file bound, superseded: {seen:?}");
-    assert_eq!(seen.port, 2, "{seen:?}");
+    assert_eq!((seen.port, seen.is_current), (2, false), "{seen:?}");
     assert!(seen.has_owner.contains("0 links"), "{}", seen.has_owner);
     let seen = container.tell("reopen");
     assert!(seen.reopened.contains("0 links"), "{}", seen.reopened);

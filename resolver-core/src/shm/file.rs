@@ -45,8 +45,13 @@ impl Identity {
         Ok(Identity::of(&rustix::fs::fstat(file)?))
     }
 
+    /// Of the file that has this name. One that was removed is none, though a bind mount of it still shows it here.
     pub(super) fn of_path(path: &Path) -> io::Result<Self> {
-        Ok(Identity::of(&rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
+        let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+        if stat.st_nlink == 0 {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Identity::of(&stat))
     }
 
     pub(super) fn same_file(&self, other: &Identity) -> bool {

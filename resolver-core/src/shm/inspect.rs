@@ -139,7 +139,11 @@ impl Segment {
             },
             used: used(&view),
             owner: self.owner(),
-            process: process(&view, &self.owner()),
+            process: match process(&view, &self.owner()) {
+                // It is there, and has another number here: this is a namespace of processes of its own.
+                Process::Gone if self.has_owner().unwrap_or(false) => Process::Unknown,
+                process => process,
+            },
             pulse: view.header[pulse::LINE].load(pulse::BEAT),
             epoch: view.header[epoch::LINE].load(epoch::EPOCH),
             generation: counts.load(count::GENERATION),

@@ -29,14 +29,14 @@ pub(super) struct Orders {
     /// So that the channel stays open where there is no server.
     _sender: mpsc::Sender<Asked>,
     terms: Terms,
-    _server: Option<super::watched::AbortOnDrop>,
+    _server: Option<super::task::AbortOnDrop>,
 }
 
 impl Orders {
     pub(super) fn of(control: Option<Control>) -> Self {
         let (sender, asked) = mpsc::channel(WAITING);
         let terms = control.as_ref().map_or_else(Terms::default, |control| control.terms);
-        let serve = |control: Control| super::watched::AbortOnDrop::spawn(control.serve(sender.clone()));
+        let serve = |control: Control| super::task::AbortOnDrop::spawn(control.serve(sender.clone()));
         let server = control.map(serve);
         Orders { asked, _sender: sender, terms, _server: server }
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Publisher;
 use super::cell::Cell;
-use super::watched::AbortOnDrop;
+use super::task::AbortOnDrop;
 use crate::catalog::{Catalog, SettingEntry};
 use crate::kv::{Kv, Target};
 use crate::schema::{OnDelete, Schema, Value};

@@ -1,5 +1,6 @@
 //! The table with what the publisher knows of it: names, handles, what stands under each.
 
+mod place;
 mod rejudge;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::policy::Zones;
 use crate::record::ServiceSet;
 use crate::report::Report;
 use crate::view::View;
+use place::{Place, Refused, Why};
 
 /// A set that is to be published under a view's name.
 #[derive(Clone)]
@@ -40,43 +42,6 @@ pub(super) struct Shelf<'t> {
     counts: (u64, u64),
     kills: Kills,
     ledger: Ledger,
-}
-
-struct Refused {
-    publication: Publication,
-    why: Why,
-    /// As it was logged, so that it is logged once.
-    words: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    /// Another source has the name.
-    Name,
-    /// It does not fit.
-    Room,
-}
-
-/// What stands under a name.
-struct Place {
-    handle: Handle,
-    source: u8,
-    standing: (State, Reason),
-    primary: Option<SocketAddr>,
-    /// What there is to say of the set where nothing worse is: that it is one of a panic, or that all of it is out.
-    remark: Reason,
-    /// Where the instances are that it does not have because an operator took them out.
-    out: Vec<SocketAddr>,
-    /// How many endpoints it has.
-    endpoints: usize,
-}
-
-impl Place {
-    /// Of what stands from before, or of nothing.
-    fn new(handle: Handle, source: u8, standing: (State, Reason), endpoints: &[SocketAddr]) -> Self {
-        let (primary, endpoints) = (endpoints.first().copied(), endpoints.len());
-        Place { handle, source, standing, primary, remark: Reason::None, out: Vec::new(), endpoints }
-    }
 }
 
 impl<'t> Shelf<'t> {

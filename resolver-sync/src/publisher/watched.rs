@@ -1,15 +1,12 @@
 //! A source with everything that the publisher remembers of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::task::AbortOnDrop;
 use resolver_core::{Counter, IncidentKind, Reason, SourceBeat, State};
-use tokio::task::{JoinError, JoinHandle};
 
 use crate::guard::{Guard, Verdict};
 use crate::ledger::Ledger;
@@ -42,29 +39,6 @@ pub(super) struct Watched {
 
 /// How many new bad records of a service are named in the log at once.
 const NAMED: usize = 20;
-
-/// A task of its own, so that its end, a panic included, is seen; and ended when nobody looks any more.
-pub(super) struct AbortOnDrop(JoinHandle<()>);
-
-impl AbortOnDrop {
-    pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Self {
-        AbortOnDrop(tokio::task::spawn_local(task))
-    }
-}
-
-impl Future for AbortOnDrop {
-    type Output = Result<(), JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 struct Service {
     guard: Guard,
@@ -110,12 +84,12 @@ impl Watched {
     pub(super) fn start(&self, pause: Duration) -> AbortOnDrop {
         let (source, feed) = (self.source(), self.feed.clone());
         let known = self.services.keys().cloned().collect();
-        AbortOnDrop(tokio::task::spawn_local(async move {
+        AbortOnDrop::spawn(async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             source.watch(known, &feed).await;
-        }))
+        })
     }
 
     /// A view asks for this service. All of them are named before anything is inherited or reported.

@@ -115,7 +115,7 @@ mod tests {
     /// The bytes themselves: another process may be of another release.
     #[test]
     fn the_format_is_as_it_is_written_down() {
-        let mut expected = b"RSRP\x01\x01\0\0\x08\x07\x06\x05\x04\x03\x02\x01\x12\x11\0\0\0\0\0\0".to_vec();
+        let mut expected = b"RSRP\x01\x01\0\0\x40\x07\x06\x05\x04\x03\x02\x01\x12\x11\0\0\0\0\0\0".to_vec();
         expected.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(encoded(&[REPORT]), expected);
         assert_eq!(decoded(&expected), Ok(vec![REPORT]));
