@@ -150,7 +150,7 @@ fn each_fault_is_told_in_words() {
         let name = u64::from_le_bytes(*b"oms\0\0\0\0\0");
         let bucket = words.iter().position(|word| *word == name).expect("its name is there");
         // Another slot, with the same incarnation.
-        words[bucket + 3] ^= 5 << 32;
+        words[bucket + 3] ^= 5 << 6;
     });
     assert!(entry.contains("leads to slot 5, which is not its own"), "{entry}");
     assert!(entry.contains("slot 0 is in use, and no name leads to it"), "{entry}");
