@@ -6,8 +6,9 @@ use crate::cell::{self, PAYLOAD};
 use crate::error::ResolveError;
 use crate::handle::Handle;
 use crate::memory::Line;
-use crate::reader::Reader;
+use crate::reader::{Reader, known_again};
 use crate::record::Resolved;
+use crate::table::Pairs;
 
 /// A handle with a private copy of its last answer: one load and one comparison while nothing changed. For a handle
 /// that one thread asks again and again.
@@ -47,8 +48,7 @@ impl<'m> CachedHandle<'m> {
     pub fn resolve(&mut self, reader: &Reader<'_>) -> Result<Resolved, ResolveError> {
         if !cell::is_at(self.line, self.seq) {
             cold_path();
-            // A copy, so that the caller's own can lie in registers.
-            if let Some(error) = self.refresh(&{ *reader }) {
+            if let Some(error) = self.refresh(reader.heads()) {
                 return Err(error);
             }
         }
@@ -58,13 +58,9 @@ impl<'m> CachedHandle<'m> {
     /// Gives the error, if it is one; a value so small that it comes back in a register.
     #[cold]
     #[inline(never)]
-    fn refresh(&mut self, reader: &Reader<'_>) -> Option<ResolveError> {
-        match reader.resolve(self.handle) {
-            // An odd `seq` is as good: the words are the shadow's, which stand for as long as it does.
-            Ok(resolved) => (self.words, self.seq) = (resolved.to_words(), resolved.seq()),
-            Err(error) => return Some(error),
-        }
-        None
+    fn refresh(&mut self, heads: Pairs<'_>) -> Option<ResolveError> {
+        // An odd `seq` is as good: the words are the shadow's, which stand for as long as it does.
+        known_again(heads, self.handle, &mut self.words, &mut self.seq)
     }
 
     /// The last answer there was, however old.

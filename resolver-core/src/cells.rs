@@ -17,6 +17,11 @@ impl<'m> Cells<'m> {
         Cells { lines, bytes: size_of_val(lines) }
     }
 
+    #[inline(always)]
+    pub(crate) fn lines(&self) -> &'m [Line] {
+        self.lines
+    }
+
     /// The line of a handle; `None` where the section has none there.
     #[inline(always)]
     #[cfg(not(resolver_loom))]

@@ -68,20 +68,22 @@ impl<'m> Directory<'m> {
     /// The same where lines are loom's, and of another size.
     #[cfg(resolver_loom)]
     fn bucket(&self, hash: u64, other: bool) -> &'m Bucket {
-        let (line, word) = self.place((hash as usize & self.mask) ^ if other { BUCKET_BYTES } else { 0 });
+        let offset = (hash as usize & self.mask) ^ if other { BUCKET_BYTES } else { 0 };
+        let (line, word) = self.place(offset).expect("the mask leaves what is there");
         line.words(word)
     }
 
-    /// The line that a bucket is in, and its first word there.
-    fn place(&self, offset: usize) -> (&'m Line, usize) {
+    /// The line that a bucket is in, and its first word there. Never `None` for what the mask leaves; and no panic on the path.
+    fn place(&self, offset: usize) -> Option<(&'m Line, usize)> {
         let word = offset / size_of::<u64>();
-        (&self.buckets[word / WORDS], word % WORDS)
+        // Two buckets a line: their first words are 0 and 4, which tells the compiler that all four are within it.
+        Some((self.buckets.get(word / WORDS)?, word & BUCKET_WORDS))
     }
 
     /// The buckets in which a name may be, in order: its own, the other one of that line, and then line by line.
     fn probes(&self, hash: u64) -> impl Iterator<Item = (&'m Line, usize)> {
         let directory = *self;
-        (0..self.count()).map(move |step| {
+        (0..self.count()).map_while(move |step| {
             let line = (hash as usize).wrapping_add(step / 2 * 2 * BUCKET_BYTES) & directory.mask;
             directory.place(line ^ (step % 2 * BUCKET_BYTES))
         })

@@ -168,8 +168,7 @@ impl Seen {
         }
         cold_path();
         let mut words = [0; 7];
-        // A copy, so that the caller's own can lie in registers.
-        match self.pick_again(&{ *reader }, handle, wants, given, choose, &mut words) {
+        match self.pick_again(reader, handle, wants, given, choose, &mut words) {
             None => Ok(Endpoint::from_words(words)),
             Some(error) => Err(error),
         }

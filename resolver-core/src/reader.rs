@@ -236,6 +236,12 @@ impl<'m> Reader<'m> {
         self.known(|reader| reader.cells, handle).map(|(taken, _)| taken)
     }
 
+    /// The heads alone, with their shadows.
+    #[inline(always)]
+    pub(crate) fn heads(&self) -> Pairs<'m> {
+        self.view.pairs().only(self.heads.lines())
+    }
+
     pub(crate) fn view(&self) -> &View<'m> {
         &self.view
     }
@@ -251,7 +257,12 @@ impl<'m> Reader<'m> {
 /// It is not given the reader: a caller's own copy of one whose address nobody takes can lie in registers.
 #[cold]
 #[inline(never)]
-fn known_again(cells: Pairs<'_>, handle: Handle, into: &mut Words, at: &mut u64) -> Option<ResolveError> {
+pub(crate) fn known_again(
+    cells: Pairs<'_>,
+    handle: Handle,
+    into: &mut Words,
+    at: &mut u64,
+) -> Option<ResolveError> {
     let Some((line, shadow)) = cells.at(handle.slot()) else { return Some(ResolveError::Gone) };
     match cell::read(line, shadow) {
         Ok((words, seq)) if handle.means(words[head::INCARNATION]) => {

@@ -300,6 +300,12 @@ pub(crate) struct Pairs<'m> {
 }
 
 impl<'m> Pairs<'m> {
+    /// Those of these lines, which are the first.
+    #[inline(always)]
+    pub(crate) fn only(self, lines: &'m [Line]) -> Self {
+        Pairs { lines, ..self }
+    }
+
     /// A cell with its shadow; `None` for a slot that the table does not have.
     #[inline(always)]
     pub(crate) fn at(&self, slot: usize) -> Option<(&'m Line, &'m Line)> {
