@@ -52,8 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             })
             .ok_or("nothing was published")
         });
-        // Or all of them, with ids and tags, for people and tools.
-        for instance in catalog.get(&service).iter().flat_map(|entry| &entry.set.instances) {
+        // Or all of them, with ids and tags, for people and tools; a moment after those on the path.
+        for instance in once(|| catalog.get(&service)).iter().flat_map(|entry| &entry.set.instances) {
             println!("{} at {}:{} {:?}", instance.id, instance.address, instance.port, instance.tags);
         }
         drop(stop);

@@ -9,7 +9,7 @@ use resolver_sync::secret::Secret;
 use resolver_tests::{Consul, ConsulOptions, Host, eventually};
 use serde_json::{Value, json};
 
-use crate::{SOON, TTL, incarnation, orders, passing, with_consul};
+use crate::{SOON, STEADY, TTL, incarnation, orders, passing, with_consul};
 
 fn start() -> Consul {
     Consul::start(ConsulOptions::new())
@@ -72,7 +72,7 @@ fn a_condition_is_the_status_of_the_ttl_check_at_once() {
 #[test]
 fn signs_of_life_keep_it_passing_for_longer_than_its_ttl() {
     let consul = start();
-    let registered = with_consul(&consul).register(orders(), SOON).expect("a free id");
+    let registered = with_consul(&consul).register(orders().ttl(STEADY), SOON).expect("a free id");
     // More than three thirds of the TTL, with a look at each.
     eventually(SOON, "four signs of life", || {
         assert_eq!(passing(&consul), ["orders-1"], "{:?}", registered.status());
@@ -118,7 +118,7 @@ fn what_another_removed_from_the_catalogue_alone_is_there_again() {
 fn of_two_with_one_id_the_second_is_refused_and_the_first_stays() {
     let consul = start();
     let registrar = with_consul(&consul);
-    let first = registrar.register(orders(), SOON).expect("a free id");
+    let first = registrar.register(orders().ttl(STEADY), SOON).expect("a free id");
     let incarnation_of_first = incarnation(&consul);
     let refused = registrar.register(orders().address([10, 0, 0, 2].into()), SOON).expect_err("in use");
     assert!(matches!(&refused, RegisterError::Refused { id, .. } if id == "orders-1"), "{refused}");

@@ -6,7 +6,7 @@ use resolver_sync::secret::Secret;
 use resolver_tests::{Etcd, EtcdOptions, Host, eventually};
 use serde_json::json;
 
-use crate::{SOON, TTL, held, orders, with_etcd};
+use crate::{SOON, STEADY, TTL, held, orders, with_etcd};
 
 fn start() -> Etcd {
     Etcd::start(EtcdOptions::new())
@@ -55,7 +55,7 @@ fn weights_tags_tiers_zones_and_metadata_are_read_by_our_own_codec() {
 #[test]
 fn the_lease_is_kept_for_longer_than_its_ttl() {
     let etcd = start();
-    let registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
+    let registered = with_etcd(&etcd).register(orders().ttl(STEADY), SOON).expect("a free id");
     let first = lease(&etcd);
     eventually(SOON, "four signs of life", || {
         assert_eq!(lease(&etcd), first, "{:?}", registered.status());
@@ -80,7 +80,7 @@ fn a_lease_that_was_revoked_is_granted_again_and_the_key_put_again() {
 #[test]
 fn a_key_that_another_deleted_is_put_again_with_the_same_lease() {
     let etcd = start();
-    let _registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
+    let _registered = with_etcd(&etcd).register(orders().ttl(STEADY), SOON).expect("a free id");
     let first = lease(&etcd);
     etcd.del("/services/orders/orders-1");
     eventually(SOON, "it is there again", || held(&etcd).is_some());
@@ -114,7 +114,7 @@ fn a_server_that_stood_still_for_longer_than_the_ttl_gets_it_again() {
 fn of_two_with_one_id_the_second_is_refused_and_the_first_stays() {
     let etcd = start();
     let registrar = with_etcd(&etcd);
-    let first = registrar.register(orders(), SOON).expect("a free id");
+    let first = registrar.register(orders().ttl(STEADY), SOON).expect("a free id");
     let first_lease = lease(&etcd).expect("a lease");
     let refused = registrar.register(orders().address([10, 0, 0, 2].into()), SOON).expect_err("in use");
     assert!(matches!(&refused, RegisterError::Refused { .. }), "{refused}");
@@ -153,8 +153,9 @@ fn one_that_was_taken_over_and_does_not_know_yet_removes_nothing() {
 fn of_two_that_begin_at_one_moment_one_has_the_id() {
     let etcd = start();
     let registrar = with_etcd(&etcd);
-    let begun: Vec<_> =
-        (1..=4).map(|n| registrar.start(orders().address([10, 0, 0, n].into())).expect("a thread")).collect();
+    let begun: Vec<_> = (1..=4)
+        .map(|n| registrar.start(orders().ttl(STEADY).address([10, 0, 0, n].into())).expect("a thread"))
+        .collect();
     let results: Vec<_> = begun.iter().map(|one| one.wait_until_registered(SOON)).collect();
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
     let refused = |result: &&Result<(), RegisterError>| matches!(result, Err(RegisterError::Refused { .. }));
