@@ -4,7 +4,9 @@ mod consul;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "etcd")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -19,6 +21,7 @@ use crate::etcd::Codec;
 use crate::file::FileSource;
 use crate::kv::Kv;
 use crate::overlay::{OverlaySource, Rule};
+#[cfg(feature = "etcd")]
 use crate::secret::Secret;
 use crate::source::Source;
 #[cfg(not(feature = "etcd"))]
@@ -297,6 +300,7 @@ impl SourceConfig {
         }
     }
 
+    #[cfg(feature = "etcd")]
     fn secret(&self, path: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
         match path.map(Secret::from_file).transpose() {
             Ok(secret) => Ok(secret),
