@@ -13,7 +13,8 @@ use crate::table::Pairs;
 /// A handle with a private copy of its last answer: one load and one comparison while nothing changed. For a handle
 /// that one thread asks again and again.
 ///
-/// With a reader of another table it goes on answering from its own, and is [`Gone`](ResolveError::Gone) once that changes.
+/// It is asked with a reader of the table (and mapping) that it came from. With another one it goes on answering from its own, and is
+/// [`Gone`](ResolveError::Gone) once that changes.
 // So aligned, with the words first, the copy is loaded 16 bytes at a time where the compiler wants to.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
@@ -59,6 +60,10 @@ impl<'m> CachedHandle<'m> {
     #[cold]
     #[inline(never)]
     fn refresh(&mut self, heads: Pairs<'_>) -> Option<ResolveError> {
+        // By another table's reader the words and `seq` would be of another cell than the one that is asked afterwards.
+        if !heads.at(self.handle.slot()).is_some_and(|(line, _)| core::ptr::eq(line, self.line)) {
+            return Some(ResolveError::Gone);
+        }
         // An odd `seq` is as good: the words are the shadow's, which stand for as long as it does.
         known_again(heads, self.handle, &mut self.words, &mut self.seq)
     }

@@ -49,12 +49,6 @@ impl Handle {
         self.incarnation() != 0
     }
 
-    /// As a directory's entry has it: `bits` of a handle, or what was damaged.
-    #[inline(always)]
-    pub(crate) fn from_entry(entry: u64) -> Self {
-        Handle::from_bits(entry)
-    }
-
     /// As one integer, for bindings and logs. Means nothing in another table.
     pub const fn to_bits(self) -> u64 {
         self.bits

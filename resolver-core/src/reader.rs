@@ -92,7 +92,7 @@ impl<'m> Reader<'m> {
     #[inline(always)]
     pub fn resolve_name(&self, name: &Name<'_>) -> Result<Resolved, ResolveError> {
         // Of a name that does not stand, the entry is a handle that is none, and so gone.
-        self.resolve(Handle::from_entry(self.view.directory.entry(name)))
+        self.resolve(Handle::from_bits(self.view.directory.entry(name)))
     }
 
     /// As [`Reader::resolve`], unless the answer may be older than `max_age`: the registry's last proof at the

@@ -137,6 +137,22 @@ fn a_cached_handle_follows_every_change() {
     assert_eq!((cached.resolve(&reader), cached.handle()), (Err(ResolveError::Gone), oms));
 }
 
+/// Two tables of one seed, as replicas are: the same handles, the same sequences, and not the same sets.
+#[test]
+fn a_cached_handle_takes_nothing_from_another_table() {
+    let (memory, other_memory) = (memory(), memory());
+    let (mut writer, reader) = table(&memory);
+    let (mut other_writer, other_reader) = table(&other_memory);
+    let oms = writer.add("oms").expect("there is room");
+    assert_eq!(other_writer.add("oms"), Ok(oms));
+    writer.publish(oms, &[endpoint(1)], Standing::FRESH, b"").expect("there is room");
+    other_writer.publish(oms, &[endpoint(2)], Standing::FRESH, b"").expect("there is room");
+    let mut cached = reader.cached(oms);
+    assert_eq!(cached.resolve(&other_reader), Err(ResolveError::Gone));
+    assert_eq!(cached.resolve(&reader), reader.resolve(oms));
+    assert_eq!(cached.resolve(&other_reader), reader.resolve(oms), "its own copy, which stands");
+}
+
 #[test]
 fn age_is_the_sources_and_the_silence() {
     let memory = memory();

@@ -194,23 +194,6 @@ impl<'t> Publisher<'t> {
         std::mem::take(self.shelf.kills())
     }
 
-    fn restore(&mut self) {
-        for (name, source, set) in self.shelf.superseded() {
-            let view = match self.views.iter().find(|view| view.name == name) {
-                Some(view) => view.clone(),
-                None => View::of_service(&source, &name),
-            };
-            let Some(index) = self.sources.iter().position(|source| source.name() == view.source) else {
-                continue;
-            };
-            if self.views.is_empty() && self.overlays.has_member(index) {
-                continue;
-            }
-            let endpoints = self.shelf.restore(&view, &set, index as u8);
-            self.sources[index].inherit(&view.service, &view.tags, endpoints);
-        }
-    }
-
     /// Starts the sources on the current [`LocalSet`](tokio::task::LocalSet), and publishes until `stop` ends or
     /// `is_current` says that readers find another table.
     pub async fn run(&mut self, stop: impl Future<Output = ()>, is_current: impl Fn() -> bool) -> Ended {

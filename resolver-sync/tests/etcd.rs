@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 use harness::{Etcd, Mirror, config};
 use proxy::Proxy;
 use resolver_core::Reason;
-use resolver_sync::etcd::{EtcdConfig, EtcdSource};
+use resolver_sync::etcd::EtcdConfig;
 use resolver_sync::secret::Secret;
-use resolver_sync::source::{Feed, Source as _};
 
 /// How long the way back may take once the registry answers again.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -329,73 +328,4 @@ fn a_second_read_believes_only_the_watched_history() {
     assert!([Reason::Unreachable, Reason::Regressed].contains(&fault.reason), "{fault:?}");
     etcd.thaw();
     mirror.until("at rest", |m| m.lost.is_none());
-}
-
-/// What the source adds to a bare watch of the same prefix, in the same runtime: for each change, the time from the bare
-/// watch's message to the source's report.
-#[test]
-#[ignore = "a measurement; run it alone: cargo test --release -p resolver-sync --test etcd -- --ignored --nocapture"]
-#[expect(clippy::print_stdout, reason = "its figures are its result")]
-fn lag_beside_a_bare_watch() {
-    const CHANGES: usize = 300;
-    let etcd = Etcd::start();
-    etcd.put("oms", "1", "10.0.0.1", 9000);
-    let source = EtcdSource::new(config([etcd.url()])).expect("a good configuration");
-    let feed = Feed::default();
-    let mut differences: Vec<f64> = harness::runtime().block_on(async {
-        let mut client = etcd_client::Client::connect([etcd.url()], None).await.expect("connected");
-        let options = etcd_client::WatchOptions::new().with_prefix();
-        let mut bare = client.watch("/services/", Some(options)).await.expect("watched");
-        bare.message().await.expect("an answer").expect("created");
-        let bare_seen = async {
-            let mut seen = Vec::new();
-            while seen.len() < CHANGES {
-                let message = bare.message().await.expect("an answer").expect("open");
-                let now = Instant::now();
-                seen.extend(message.events().iter().map(|_| now));
-            }
-            seen
-        };
-        let source_seen = async {
-            let mut seen = Vec::new();
-            while seen.len() < CHANGES {
-                feed.ready().await;
-                let report = feed.take();
-                if !report.complete && report.services.contains_key("oms") {
-                    seen.push(Instant::now());
-                }
-            }
-            seen
-        };
-        let changes = async {
-            // After the source's first listing.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            for port in 0..CHANGES {
-                client.put("/services/oms/1", format!("10.0.0.1:{}", 1 + port), None).await.expect("put");
-                // Each change on its own.
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let (bare, ours) = tokio::select! {
-            () = source.watch(Vec::new(), &feed) => unreachable!("a watch never returns"),
-            (bare, ours, ()) = async { tokio::join!(bare_seen, source_seen, changes) } => (bare, ours),
-        };
-        let millis = |(bare, ours): (&Instant, &Instant)| {
-            let later = ours.saturating_duration_since(*bare).as_secs_f64();
-            let sooner = bare.saturating_duration_since(*ours).as_secs_f64();
-            (later - sooner) * 1e3
-        };
-        bare.iter().zip(&ours).map(millis).collect()
-    });
-    differences.sort_by(f64::total_cmp);
-    let at = |share: f64| differences[((differences.len() - 1) as f64 * share) as usize];
-    println!(
-        "source - bare watch over {CHANGES} changes, ms: p1 {:.3} p50 {:.3} p90 {:.3} p99 {:.3} max {:.3}",
-        at(0.01),
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(1.0)
-    );
-    assert!(at(0.5) < 0.2, "the median is {} ms", at(0.5));
 }

@@ -33,8 +33,8 @@ fn make(dir: &Path, package: &str) {
     if let Err(why) = install {
         let _ = std::fs::remove_dir_all(&beside);
         panic!(
-            "no Python with {package}: {why}\nIt comes from PyPI by pip; without a network, name a Python that has it in \
-             INTEROP_PYTHON"
+            "no Python with {package}: {why}\nIt wants python3 with venv (Debian: python3-venv), and comes from PyPI by pip; \
+             without a network, name a Python that has it in INTEROP_PYTHON"
         );
     }
     if std::fs::rename(&beside, dir).is_err() {

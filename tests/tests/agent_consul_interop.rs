@@ -1,10 +1,9 @@
 //! Instances that others' tools have registered in Consul are read, as they were meant.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use resolver_tests::{Consul, ConsulOptions, Host, Process};
+use resolver_tests::{Consul, ConsulOptions, Host, Process, interop};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -90,12 +89,12 @@ else:
 
 #[test]
 fn what_a_python_client_registers_is_read() {
-    let python = python();
+    let python = interop::python("py-consul", "1.8.0");
     let consul = Consul::start(ConsulOptions::new());
     let host = Host::new();
     let _agent = agent(&host, &consul);
     let address = consul.http_addr().ip().to_string();
-    let python = |what: &str| run(Command::new(&python).args(["-c", PYTHON, what, &address]));
+    let python = |what: &str| interop::script(&python, PYTHON, &[what, &address]);
     let instance = |n: u16| json!([format!("10.0.0.{n}"), 9000 + n, format!("node-1/py-{n}"), 1, ["python"]]);
     python("register");
     until_orders_are(&host, &json!([instance(1), instance(2)]));
@@ -103,34 +102,4 @@ fn what_a_python_client_registers_is_read() {
     until_orders_are(&host, &json!([instance(2)]));
     python("deregister");
     until_orders_are(&host, &json!([]));
-}
-
-/// A Python with py-consul: an environment beside the tests' own build, made once.
-#[track_caller]
-fn python() -> PathBuf {
-    const CLIENT: &str = "py-consul==1.8.0";
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-consul");
-    let (python, stamp) = (dir.join("bin/python"), dir.join(CLIENT));
-    if stamp.is_file() {
-        return python;
-    }
-    let advice = format!(
-        "this test wants python3 with venv (Debian: python3-venv) and a package index from which pip can install {CLIENT}"
-    );
-    let make = |command: &mut Command| {
-        let output = command.output().unwrap_or_else(|error| panic!("{advice}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{advice}: {command:?} said\n{said}");
-    };
-    make(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir));
-    make(Command::new(&python).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        CLIENT,
-    ]));
-    std::fs::write(&stamp, "").expect("a file in the environment just made");
-    python
 }

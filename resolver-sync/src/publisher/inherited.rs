@@ -9,10 +9,30 @@ use resolver_core::{Handle, Reader};
 use super::staged::whole;
 use crate::policy::Zones;
 use crate::record::{Instance, ServiceSet};
-use crate::view::Label;
+use crate::view::{Label, View};
 
 /// The largest text that is read: 65535 endpoints with long ids and some tags.
 const MOST: usize = 64 << 20;
+
+impl super::Publisher<'_> {
+    /// Publishes what the catalogue has of a table that this one supersedes.
+    pub(super) fn restore(&mut self) {
+        for (name, source, set) in self.shelf.superseded() {
+            let view = match self.views.iter().find(|view| view.name == name) {
+                Some(view) => view.clone(),
+                None => View::of_service(&source, &name),
+            };
+            let Some(index) = self.sources.iter().position(|source| source.name() == view.source) else {
+                continue;
+            };
+            if self.views.is_empty() && self.overlays.has_member(index) {
+                continue;
+            }
+            let endpoints = self.shelf.restore(&view, &set, index as u8);
+            self.sources[index].inherit(&view.service, &view.tags, endpoints);
+        }
+    }
+}
 
 /// The set that stands under a handle; `None` where there is none, or not all of it can be read.
 pub(super) fn set_of(reader: &Reader<'_>, handle: Handle, zones: &Zones) -> Option<ServiceSet> {
