@@ -30,6 +30,9 @@ pub(super) struct Poll<'a> {
     epoch: u64,
     /// The highest index that was yielded in this epoch.
     yielded: u64,
+    /// An index went back. A new leader answers before it has read its own log, unless it is asked to prove itself; only
+    /// what it says then is another history.
+    proof: bool,
     pacing: Pacing,
 }
 
@@ -70,6 +73,7 @@ impl<'a> Poll<'a> {
             generation: 0,
             epoch: 0,
             yielded: 0,
+            proof: false,
             pacing: Pacing::new(),
         }
     }
@@ -135,6 +139,7 @@ impl<'a> Poll<'a> {
             self.yielded = 0;
         }
         (self.generation, self.epoch) = (generation, epoch);
+        self.proof = false;
         self.cursor.reset();
         self.pacing.restart();
     }
@@ -144,13 +149,13 @@ impl<'a> Poll<'a> {
         let mut request = self.request.clone();
         // After an answer that was not believed, the leader is asked.
         match self.consistency {
+            _ if self.is_proven() => request = request.with("consistent", ""),
             Consistency::Stale { .. } if self.pacing.strange == 0 => request = request.with("stale", ""),
             Consistency::Cached { max_age, stale_if_error } if self.pacing.strange == 0 => {
                 let (age, error) = (max_age.as_secs(), stale_if_error.as_secs());
                 request = request.with("cached", "");
                 request.cache_control = Some(format!("max-age={age}, stale-if-error={error}"));
             }
-            Consistency::Consistent => request = request.with("consistent", ""),
             _ => {}
         }
         match self.cursor.index() {
@@ -161,6 +166,11 @@ impl<'a> Poll<'a> {
                 (request.with("index", index.to_string()).with("wait", wait), self.wait * 17 / 16 + SLACK)
             }
         }
+    }
+
+    /// Whether the next answer is one that a majority stands behind.
+    fn is_proven(&self) -> bool {
+        self.proof || self.consistency == Consistency::Consistent
     }
 
     /// Whether the next answer may come from somebody else than the leader.
@@ -206,8 +216,9 @@ impl<'a> Poll<'a> {
                 return Ok(None);
             }
             Verdict::Read if index < self.yielded => {
-                if self.may_be_old() {
-                    // A server that lags; the leader may know better.
+                if !self.is_proven() {
+                    // A server that lags, or a leader that is still reading: the first is cured by asking the leader.
+                    self.proof = !self.may_be_old();
                     self.cursor.reset();
                     self.pacing.distrust();
                     return Ok(None);
@@ -227,6 +238,7 @@ impl<'a> Poll<'a> {
             }
         }
         self.yielded = index.max(1);
+        self.proof = false;
         Ok(Some(Word { body: answer.body, index: self.yielded, generation: self.generation }))
     }
 }

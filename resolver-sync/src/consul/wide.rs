@@ -234,18 +234,27 @@ impl<'r, 'c> Wide<'r, 'c> {
             tokio::time::sleep(pause).await;
         }
         let Some(merged) = wanted.get(name) else { return self.remove(name) };
-        let mut request = service_request(config, &self.scope, name, true);
-        if config.consistency == Consistency::Consistent {
-            request = request.with("consistent", "");
+        let request = service_request(config, &self.scope, name, true);
+        let proven = request.clone().with("consistent", "");
+        let last = || self.queue.borrow().services.get(name).copied();
+        let went_back = |set: &ServiceSet| {
+            last().is_some_and(|(index, of_epoch)| of_epoch == epoch && set.revision < index)
+        };
+        let mut answer = match config.consistency {
+            Consistency::Consistent => self.ask(name, &proven).await,
+            _ => self.ask(name, &request).await,
+        };
+        // A new leader answers before it has read its own log, unless it is asked to prove itself.
+        if config.consistency != Consistency::Consistent && answer.as_ref().is_ok_and(went_back) {
+            answer = self.ask(name, &proven).await;
         }
-        match self.ask(name, &request).await {
+        match answer {
             Ok(set) => {
-                let last = self.queue.borrow().services.get(name).copied();
                 // It has a query of its own by now, or none any longer.
-                let Some((index, of_epoch)) = last else { return };
-                if of_epoch == epoch && set.revision < index {
+                let Some((index, _)) = last() else { return };
+                if went_back(&set) {
                     let what = format_args!("the index went back from {index} to {}", set.revision);
-                    let fault = self.shared.agents.fault(Reason::Regressed, &request, what);
+                    let fault = self.shared.agents.fault(Reason::Regressed, &proven, what);
                     return contact.new_epoch(fault.detail);
                 }
                 self.queue.borrow_mut().services.insert(name.to_owned(), (set.revision, epoch));

@@ -34,8 +34,15 @@ pub enum KeyEvent {
     Lost(Fault),
     /// All that was told is current as of now. Comes with each heartbeat.
     Alive,
-    /// The registry began a new history (another cluster, a restored snapshot): revisions may be lower from here on.
+    /// The registry began a new history (another cluster, a restored snapshot): revisions may be lower from here on. What
+    /// is as it was told is not told again.
     NewEpoch(String),
+}
+
+/// What was told of a key, and in which history: revisions compare within one only.
+struct Known {
+    seen: Seen,
+    epoch: u64,
 }
 
 /// A watch of keys whose deletions are confirmed. Nothing happens unless it is asked for events.
@@ -44,8 +51,10 @@ pub struct Keys {
     target: Target,
     feed: KvFeed,
     watching: LocalFuture<'static, ()>,
-    /// As it was told; `None` of a key that is expected and was not told of yet.
-    known: BTreeMap<String, Option<Seen>>,
+    /// `None` of a key that is expected and was not told of yet.
+    known: BTreeMap<String, Option<Known>>,
+    /// How many new histories have begun.
+    epoch: u64,
     /// Seem to be gone.
     suspects: BTreeSet<String>,
     /// Why the suspects stand, as it was told.
@@ -70,6 +79,7 @@ impl Keys {
             target,
             feed,
             known: keys.into_iter().map(|key| (key, None)).collect(),
+            epoch: 0,
             suspects: BTreeSet::new(),
             held: BTreeMap::new(),
             retry_at: Instant::now(),
@@ -115,8 +125,7 @@ impl Keys {
         let mut events = Vec::new();
         let suspected = self.suspects.len();
         if let Some(why) = report.contact.new_epoch {
-            // Values are told again where they differ; older revisions are to be believed.
-            self.known.values_mut().for_each(|known| *known = None);
+            self.epoch += 1;
             events.push(KeyEvent::NewEpoch(why));
         }
         if report.complete {
@@ -146,17 +155,23 @@ impl Keys {
     fn tell(&mut self, key: String, seen: Seen) -> Option<KeyEvent> {
         self.suspects.remove(&key);
         let was_held = self.held.remove(&key).is_some();
-        let before = self.known.get(&key).and_then(Option::as_ref);
-        let older = before.is_some_and(|before| before.revision() > seen.revision() && seen.revision() != 0);
-        if older || (before == Some(&seen) && !was_held) {
-            return None;
+        let epoch = self.epoch;
+        if let Some(Some(before)) = self.known.get_mut(&key) {
+            let newer = before.seen.revision() > seen.revision() && seen.revision() != 0;
+            if newer && before.epoch == epoch {
+                return None;
+            }
+            before.epoch = epoch;
+            if before.seen == seen && !was_held {
+                return None;
+            }
         }
         let event = match &seen {
             Seen::Value(entry) => KeyEvent::Put(entry.clone()),
             Seen::Refused(refused) => KeyEvent::Refused(refused.clone()),
             Seen::Deleted { .. } => return None,
         };
-        self.known.insert(key, Some(seen));
+        self.known.insert(key, Some(Known { seen, epoch }));
         Some(event)
     }
 

@@ -66,12 +66,39 @@ async fn after_a_restore_the_new_state_is_read_at_once() {
         table.until("the restored state", 2, |t| t.has("web", &["w1"])).await;
         assert_eq!((table.sets["web"].revision, table.epochs.len()), (9, 1));
         table.until("alive", 2, Table::is_alive).await;
-        while fake.asked().len() < 4 {
+        while fake.asked().len() < 5 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
-    assert_eq!(fake.asked().iter().map(|a| a.index()).collect::<Vec<_>>(), [None, Some(50), None, Some(9)]);
+    let asked: Vec<_> = fake.asked().iter().map(|a| (a.index(), a.has("consistent"))).collect();
+    let expected = [(None, false), (Some(50), false), (None, false), (None, true), (Some(9), false)];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn a_leader_that_has_not_read_its_own_log_is_asked_to_prove_itself() {
+    // As real servers do for a moment after a restart: there is a leader, its index is 1, and nothing is there.
+    let fake = Fake::start(|asked| match asked.index() {
+        None if asked.has("consistent") => Reply::ok(50, instances(&[1, 2])),
+        None if READS.fetch_add(1, Ordering::SeqCst) == 0 => Reply::ok(50, instances(&[1, 2])),
+        None => Reply::ok(1, "[]"),
+        Some(50) if WATCHES.fetch_add(1, Ordering::SeqCst) == 0 => Reply::ok(1, "[]"),
+        _ => Reply::parked(),
+    })
+    .await;
+    static READS: AtomicU64 = AtomicU64::new(0);
+    static WATCHES: AtomicU64 = AtomicU64::new(0);
+    watching(&source(of(&fake)), &[], async |table| {
+        table
+            .until("it watches again", 10, |t| {
+                assert!(t.sets.get("web").is_none_or(|set| set.revision == 50), "{t:?}");
+                WATCHES.load(Ordering::SeqCst) == 2 && t.is_alive()
+            })
+            .await;
+        assert!(table.epochs.is_empty() && table.doubts.is_empty(), "{table:?}");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -106,11 +106,16 @@ async fn a_change_is_told_once_and_nothing_goes_back() {
     silent(&mut keys).await;
     feed.changes(vec![("c/a".into(), Seen::Value(entry("c/a", "0", 4)))], 4);
     silent(&mut keys).await;
-    // Of a new history it is to be believed.
+    // Of a new history it is to be believed, and what is the same in both is no news.
+    feed.contact.epoch_changed("another");
+    feed.listing(listing(std::slice::from_ref(&first)));
+    assert_eq!(keys.next().await, [KeyEvent::NewEpoch("another".into())]);
     feed.contact.epoch_changed("restored");
     feed.listing(listing(&[entry("c/a", "0", 4)]));
     let told = keys.next().await;
     assert_eq!(told, [KeyEvent::NewEpoch("restored".into()), KeyEvent::Put(entry("c/a", "0", 4))]);
+    feed.changes(vec![("c/a".into(), Seen::Value(entry("c/a", "0", 3)))], 3);
+    silent(&mut keys).await;
 }
 
 #[tokio::test(start_paused = true)]
