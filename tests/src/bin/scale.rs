@@ -34,6 +34,10 @@ struct Args {
     /// Seconds of each storm; by default 60 for etcd, 30 for Consul.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=500))]
     storm: Option<u64>,
+    /// Consul as it comes, with its 200 connections, and at most so many queries of the agent's: the others' changes are
+    /// found by the wide watch. Without storms.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(4..=150))]
+    watch_limit: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,17 +52,20 @@ fn main() -> ExitCode {
     for (name, registry, rate, storm) in
         [(Name::Etcd, Registry::Etcd, 5000, 60), (Name::Consul, Registry::Consul, 300, 30)]
     {
-        if args.registry.is_some_and(|only| only != name) {
+        let wide = args.watch_limit.is_some();
+        if args.registry.is_some_and(|only| only != name) || (wide && name == Name::Etcd) {
             continue;
         }
+        let rates = if args.rate.is_empty() { vec![rate] } else { args.rate.clone() };
         let report = measure(&Plan {
             registry,
             services: args.services,
             instances: args.instances,
             rest: Duration::from_secs(args.rest),
             changes: args.changes,
-            rates: if args.rate.is_empty() { vec![rate] } else { args.rate.clone() },
+            rates: if wide { vec![] } else { rates },
             storm: Duration::from_secs(args.storm.unwrap_or(storm)),
+            watch_limit: args.watch_limit,
         });
         print!("{report}");
         if report.storms().iter().any(|storm| storm.grew()) {
