@@ -15,6 +15,10 @@
 //! | [`Rendezvous`] | - | the set |
 //! | [`Failover`] | reserves, if it is to go beyond the active endpoints | 2 |
 //!
+//! `RoundRobin`, `Random`, `Rendezvous` and `PowerOfTwo` also pick among those that meet the caller's conditions (`pick_where`: tags,
+//! a zone, whatever it knows), and then may look at the whole set. What goes by a table that the publisher made cannot: the table
+//! does not know the conditions. A view of its own has them off the path.
+//!
 //! All but `Failover` choose among the set's active endpoints. Tiers, zones, slow start and the like are the publisher's: they
 //! decide which endpoints are active, in which order and with what weight, off the path.
 
