@@ -269,3 +269,25 @@ pub(crate) fn repair<const N: usize>(line: &Line, shadow: &Line, committed: bool
     }
     !same
 }
+
+#[cfg(all(test, not(resolver_loom)))]
+mod tests {
+    use super::*;
+
+    /// By either code of a publication: `seq` counts on, `due` is the same, and the vacancy is the last one that was asked for.
+    #[test]
+    fn a_publication_says_whether_the_cell_is_vacant_whatever_it_was() {
+        let (line, shadow) = (Line::new(), Line::new());
+        init(&line, &shadow);
+        let vacancies = [true, false, false, true, true, false];
+        for (vacant, publication) in vacancies.into_iter().zip(1u64..) {
+            let words = [publication; PAYLOAD];
+            publish(&line, &shadow, &words, vacant);
+            let seq = (publication * STEP) | if vacant { VACANT } else { 0 };
+            assert_eq!((line.load(0), shadow.load(0)), (seq, seq), "publication {publication}");
+            assert_eq!((landed(&line), staged(&shadow)), (words, words));
+            let due = if vacant { Err(Unread::Vacant(words)) } else { Ok((words, seq)) };
+            assert_eq!(read(&line, &shadow), due);
+        }
+    }
+}
