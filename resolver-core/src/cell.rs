@@ -150,7 +150,28 @@ fn store<const N: usize>(line: &Line, words: &[u64; N]) {
 /// Writes a value that readers see from the moment `seq` turns odd. The caller is the one writer.
 #[inline(always)]
 pub(crate) fn publish<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) {
+    if is_vacant(line) != vacant {
+        cold_path();
+        return publish_other(line, shadow, words, vacant);
+    }
     // A copy, which the stores cannot change: each word is loaded once.
+    let words = &{ *words };
+    // The same stores of the same values as by `stage` and `land`. A cell that stays vacant, or stays not, has the low bits that it
+    // had, so `due` and each `seq` follow from what stands in their place: no register is kept for them while the words are in all
+    // that there are. Nobody else stores, so to load first is no race.
+    sync::fence_release(Site::BeforeShadow);
+    store(shadow, words);
+    shadow.store(0, shadow.load(0).wrapping_add(STEP));
+    sync::store_release(line.word(0), line.load(0) | ODD, Site::MarkOdd);
+    sync::fence_release(Site::BeforeLine);
+    store(line, words);
+    sync::store_release(line.word(0), line.load(0).wrapping_add(STEP - ODD), Site::MarkEven);
+}
+
+/// As [`publish`], where the cell was vacant and is not to be any more, or the other way about.
+#[cold]
+#[inline(never)]
+fn publish_other<const N: usize>(line: &Line, shadow: &Line, words: &[u64; N], vacant: bool) {
     let words = &{ *words };
     let due = stage(line, shadow, words, vacant);
     land(line, words, due);
@@ -192,6 +213,7 @@ pub(crate) fn staged_vacant(shadow: &Line) -> bool {
 }
 
 /// Whether the cell stands, by its line, vacant. For the writer, between publications.
+#[inline(always)]
 pub(crate) fn is_vacant(line: &Line) -> bool {
     line.load(0) & VACANT != 0
 }
@@ -246,4 +268,26 @@ pub(crate) fn repair<const N: usize>(line: &Line, shadow: &Line, committed: bool
         discard::<N>(line, shadow);
     }
     !same
+}
+
+#[cfg(all(test, not(resolver_loom)))]
+mod tests {
+    use super::*;
+
+    /// By either code of a publication: `seq` counts on, `due` is the same, and the vacancy is the last one that was asked for.
+    #[test]
+    fn a_publication_says_whether_the_cell_is_vacant_whatever_it_was() {
+        let (line, shadow) = (Line::new(), Line::new());
+        init(&line, &shadow);
+        let vacancies = [true, false, false, true, true, false];
+        for (vacant, publication) in vacancies.into_iter().zip(1u64..) {
+            let words = [publication; PAYLOAD];
+            publish(&line, &shadow, &words, vacant);
+            let seq = (publication * STEP) | if vacant { VACANT } else { 0 };
+            assert_eq!((line.load(0), shadow.load(0)), (seq, seq), "publication {publication}");
+            assert_eq!((landed(&line), staged(&shadow)), (words, words));
+            let due = if vacant { Err(Unread::Vacant(words)) } else { Ok((words, seq)) };
+            assert_eq!(read(&line, &shadow), due);
+        }
+    }
 }

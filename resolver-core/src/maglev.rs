@@ -5,6 +5,7 @@
 //! An endpoint of more weight has more turns. An endpoint's order comes from its id alone and turns go by id, so the table
 //! does not depend on the order of the set.
 
+use crate::leaf::PAYLOAD as WORDS;
 use crate::name::multiply;
 use crate::record::Endpoint;
 use crate::room::Notes;
@@ -35,6 +36,18 @@ pub(crate) const fn hash(key: u64) -> u64 {
 #[inline(always)]
 pub(crate) const fn below(count: usize, bits: u64) -> usize {
     (((bits & 0xffff_ffff) * count as u64) >> 32) as usize
+}
+
+/// Where a key of this hash looks in a table of so many leaves: the leaf, the word in it, and by how many bits that word is shifted
+/// right to have the place in its lowest 16. Every process and every binding must agree on it; the golden vectors hold it.
+///
+/// The hash is a fraction of 1, and each multiplication's high half is its next digit: the leaf, then the word. The lane is two bits
+/// of the lowest byte, where they stand, so that it is a count of bits without a shift.
+#[inline(always)]
+pub(crate) const fn place_of(leaves: usize, hash: u64) -> (usize, usize, u32) {
+    let leaf = hash as u128 * leaves as u128;
+    let word = (leaf as u64 as u128) * WORDS as u128;
+    ((leaf >> 64) as usize, (word >> 64) as usize, hash as u32 & 0x30)
 }
 
 /// Fills a table of this many places, at least two.
@@ -187,6 +200,39 @@ mod tests {
         all.swap(2, 5);
         assert_eq!(table(&all, 28 * 40), before);
     }
+
+    /// Keys that count up, in steps that people number accounts by too, come to every place about as often.
+    #[test]
+    fn keys_that_count_up_come_to_every_place() {
+        for step in [1, 2, 7, 10, 16, 64, 100, 1000, 1024, 4096, 65_536, 1_000_000, 1 << 32, 1 << 40] {
+            for leaves in [4, 29, 32, 36] {
+                let mut counts = vec![0u32; leaves * WORDS * 4];
+                let keys = 64 * counts.len() as u64;
+                for key in (1..=keys).map(|n| n * step) {
+                    let (leaf, word, shift) = place_of(leaves, hash(key));
+                    assert!(
+                        leaf < leaves && word < WORDS && shift.is_multiple_of(16),
+                        "{leaf} {word} {shift}"
+                    );
+                    counts[(leaf * WORDS + word) * 4 + shift as usize / 16] += 1;
+                }
+                let (least, most) = (counts.iter().min(), counts.iter().max());
+                // 64 on average; of random keys about one place in a million million is outside of this.
+                let even = least.zip(most).is_some_and(|(least, most)| *least > 8 && *most < 128);
+                assert!(even, "steps of {step}, {leaves} leaves: {least:?} to {most:?}");
+            }
+        }
+    }
+
+    /// What every process and every binding must agree on, for ever.
+    #[test]
+    fn golden_places() {
+        let places: Vec<_> = [0, 1, 2, 3, 4711, u64::MAX].map(|key| place_of(36, hash(key))).to_vec();
+        assert_eq!(places, GOLDEN_PLACES);
+    }
+
+    const GOLDEN_PLACES: [(usize, usize, u32); 6] =
+        [(0, 0, 0), (22, 1, 16), (8, 3, 32), (30, 5, 48), (20, 0, 32), (35, 6, 48)];
 
     /// What every process and every binding must agree on, for ever.
     #[test]

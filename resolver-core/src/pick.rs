@@ -15,6 +15,10 @@
 //! | [`Rendezvous`] | - | the set |
 //! | [`Failover`] | reserves, if it is to go beyond the active endpoints | 2 |
 //!
+//! `RoundRobin`, `Random`, `Rendezvous` and `PowerOfTwo` also pick among those that meet the caller's conditions (`pick_where`: tags,
+//! a zone, whatever it knows), and then may look at the whole set. What goes by a table that the publisher made cannot: the table
+//! does not know the conditions. A view of its own has them off the path.
+//!
 //! All but `Failover` choose among the set's active endpoints. Tiers, zones, slow start and the like are the publisher's: they
 //! decide which endpoints are active, in which order and with what weight, off the path.
 
@@ -131,6 +135,8 @@ struct Seen {
     table: Places,
     /// Where a picker that takes each in turn goes on.
     next: usize,
+    /// What was picked out of line: it comes back through here, so that a pick needs no frame on the stack for it.
+    picked: [u64; 7],
 }
 
 impl Default for Seen {
@@ -142,7 +148,7 @@ impl Default for Seen {
 impl Seen {
     const fn from(next: usize) -> Self {
         let (place, table) = (SetPlace::NONE, Places { first: 0, length: 0 });
-        Seen { handle: Handle::from_bits(0), seq: 0, place, table, next }
+        Seen { handle: Handle::from_bits(0), seq: 0, place, table, next, picked: [0; 7] }
     }
 
     /// Makes one choice from a service's set, from the table that it `wants`, where to go on, and what is `given`. Where
@@ -160,16 +166,20 @@ impl Seen {
         given: u64,
         mut choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
     ) -> Result<Endpoint, PickError> {
-        if self.handle == handle
-            && reader.is_at(handle, self.seq)
-            && let Ok(chosen) = choose(&reader.set_at(self.place), self.table, &mut self.next, given)
-        {
-            return Ok(chosen);
-        }
-        cold_path();
-        let mut words = [0; 7];
-        match self.pick_again(reader, handle, wants, given, choose, &mut words) {
-            None => Ok(Endpoint::from_words(words)),
+        let failed = if self.handle == handle {
+            if reader.is_at(handle, self.seq)
+                && let Ok(chosen) = choose(&reader.set_at(self.place), self.table, &mut self.next, given)
+            {
+                return Ok(chosen);
+            }
+            cold_path();
+            self.pick_same(reader, wants, given, choose)
+        } else {
+            cold_path();
+            self.pick_again(reader, handle, wants, given, choose)
+        };
+        match failed {
+            None => Ok(Endpoint::from_words(self.picked)),
             Some(error) => Err(error),
         }
     }
@@ -192,6 +202,19 @@ impl Seen {
         })
     }
 
+    /// As [`Seen::pick_again`], for the handle that was seen last, which the path then needs not keep.
+    #[cold]
+    #[inline(never)]
+    fn pick_same(
+        &mut self,
+        reader: &Reader<'_>,
+        wants: Table,
+        given: u64,
+        choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
+    ) -> Option<PickError> {
+        self.pick_again(reader, self.handle, wants, given, choose)
+    }
+
     /// Gives the error, if it is one; a value so small that it comes back in a register.
     #[cold]
     #[inline(never)]
@@ -202,7 +225,6 @@ impl Seen {
         wants: Table,
         given: u64,
         mut choose: impl FnMut(&Set<'_>, Places, &mut usize, u64) -> Result<Endpoint, WalkError>,
-        into: &mut [u64; 7],
     ) -> Option<PickError> {
         self.handle = Handle::from_bits(0);
         for _ in 0..ROUNDS {
@@ -219,7 +241,7 @@ impl Seen {
             if let Ok(chosen) = choose(&set, table, &mut self.next, given) {
                 // An odd `seq` is as good: the set is the shadow's for as long as it stands.
                 (self.handle, self.seq, self.place, self.table) = (handle, seq, place, table);
-                *into = chosen.to_words();
+                self.picked = chosen.to_words();
                 return None;
             }
         }

@@ -1,6 +1,6 @@
 /* Calls one function of the hot path 1000 times, for callgrind to count: `cargo xtask test c-abi`.
  *
- *     count PATH resolve|address|cached|setting|round_robin|weighted|smooth|maglev|power_of_two, over the service `oms` */
+ *     count PATH resolve|address|cached|setting|round_robin|weighted|smooth|maglev|power_of_two|where|where_far, over the service `oms` */
 
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +39,29 @@ static int less_loaded(const resolver_segment *segment, uint64_t handle) {
     }
     for (call = 0; call < CALLS; call++) {
         if (resolver_pick_less_loaded(segment, picker, handle, load_of, &loads, &endpoint) != RESOLVER_OK) {
+            return 1;
+        }
+    }
+    resolver_picker_free(picker);
+    return 0;
+}
+
+/* Each in turn among those of a zone, which all are, and of a tag, which all have, or a second one, which the last of eight has alone:
+ * then each pick looks at all eight. */
+static int some(const resolver_segment *segment, uint64_t handle, uint64_t tags) {
+    resolver_picker *picker;
+    resolver_endpoint endpoint;
+    resolver_conditions conditions;
+    int call;
+    memset(&conditions, 0, sizeof conditions);
+    conditions.tags = tags;
+    conditions.of_zone = true;
+    conditions.zone = 3;
+    if (resolver_picker_new(RESOLVER_PICKER_ROUND_ROBIN, 0, &picker) != RESOLVER_OK) {
+        return 1;
+    }
+    for (call = 0; call < CALLS; call++) {
+        if (resolver_pick_where(segment, picker, handle, 0, &conditions, &endpoint) != RESOLVER_OK) {
             return 1;
         }
     }
@@ -105,6 +128,12 @@ int main(int count, char **arguments) {
     }
     if (strcmp(arguments[2], "power_of_two") == 0) {
         return less_loaded(segment, handle);
+    }
+    if (strcmp(arguments[2], "where") == 0) {
+        return some(segment, handle, 1);
+    }
+    if (strcmp(arguments[2], "where_far") == 0) {
+        return some(segment, handle, 3);
     }
     if (strcmp(arguments[2], "round_robin") == 0) {
         return picks(segment, handle, RESOLVER_PICKER_ROUND_ROBIN);

@@ -24,7 +24,9 @@ fn publish(path: &str) -> Result<(), Box<dyn std::error::Error>> {
     let oms = writer.add("oms")?;
     let set = [1u8, 2, 3, 4, 5, 6, 7, 8].map(|n| {
         let address = std::net::SocketAddr::from(([10, 0, 0, n], 9000));
-        Endpoint::new(address).with_id(u64::from(n)).with_weight(10 * u32::from(n))
+        let tags = if n == 8 { 3 } else { 1 };
+        let endpoint = Endpoint::new(address).with_id(u64::from(n)).with_weight(10 * u32::from(n));
+        endpoint.with_tags(tags).with_zone(3)
     });
     let publication = Publication { smooth: true, maglev: 1000, ..Publication::new(&set, Standing::FRESH) };
     writer.publish_as(oms, &publication)?;

@@ -89,7 +89,7 @@ fn golden_picks() {
     });
 }
 
-const GOLDEN_MAGLEV: [u64; 12] = [4, 4, 3, 4, 4, 4, 1, 1, 3, 1, 2, 2];
+const GOLDEN_MAGLEV: [u64; 12] = [4, 2, 1, 2, 3, 4, 3, 2, 3, 3, 3, 3];
 const GOLDEN_RENDEZVOUS: [u64; 12] = [4, 3, 3, 2, 2, 1, 2, 4, 2, 3, 4, 1];
 const GOLDEN_SMOOTH: [u64; 12] = [4, 3, 2, 4, 1, 3, 4, 2, 3, 4, 4, 3];
 

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use resolver_benches::{
     Memory, Services, TornLine, consume, consume_address, consume_endpoint, fold, publish,
 };
-use resolver_core::pick::{Maglev, RoundRobin, Smooth, Weighted};
+use resolver_core::pick::{Maglev, RoundRobin, Smooth, Weighted, in_zone, tagged};
 use resolver_core::probe::{Cell, Cells};
 use resolver_core::{
     CachedHandle, Endpoint, Handle, Line, Name, Publication, Reader, Setting, Standing, Writer, heap,
@@ -21,6 +21,9 @@ use resolver_core::{
 
 /// Calls of a probe in one run.
 const CALLS: u64 = 1000;
+/// Turns of a loop in one call. Rounded up, a thousandth of what they take is one turn's: the missing ten are more than what the
+/// function does beside its loop.
+const TURNS: usize = 990;
 
 #[inline(never)]
 fn probe_floor_3(line: &TornLine) -> u64 {
@@ -102,13 +105,51 @@ fn probe_maglev(picker: &mut Maglev, reader: &Reader<'_>, handle: Handle, key: u
     consume_endpoint(picker.pick(reader, handle, key))
 }
 
+/// Each in turn among those of a zone and of all of these tag bits.
+#[inline(never)]
+fn probe_where(
+    picker: &mut RoundRobin,
+    reader: &Reader<'_>,
+    handle: Handle,
+    (mask, zone): (u64, u16),
+) -> u64 {
+    let (tagged, in_zone) = (tagged(mask), in_zone(zone));
+    consume_endpoint(picker.pick_where(reader, handle, |endpoint| tagged(endpoint) && in_zone(endpoint)))
+}
+
+// As a caller's own loop has them, one turn of many: nothing is called, so no register is saved and no frame made in a turn. What is the
+// loop's own (its list's next place, the end, a sum) is counted too, as it is in the floor's.
+
+#[inline(never)]
+fn probe_turn_floor(lines: &[TornLine], places: &[usize]) -> u64 {
+    places.iter().fold(0, |sum, place| sum ^ lines.get(*place).map_or(0, |line| line.fold::<8>()))
+}
+
+#[inline(never)]
+fn probe_turn_index(cells: &Cells<'_>, places: &[usize]) -> u64 {
+    let cells = *cells;
+    places.iter().fold(0, |sum, place| sum ^ cells.read::<7>(*place).map_or(0, fold))
+}
+
+#[inline(never)]
+fn probe_turn_resolve(reader: &Reader<'_>, handles: &[Handle]) -> u64 {
+    let reader = *reader;
+    handles.iter().fold(0, |sum, handle| sum ^ consume(reader.resolve(*handle)))
+}
+
+#[inline(never)]
+fn probe_turn_maglev(picker: &mut Maglev, reader: &Reader<'_>, handle: Handle, keys: &[usize]) -> u64 {
+    let reader = *reader;
+    keys.iter().fold(0, |sum, key| sum ^ consume_endpoint(picker.pick(&reader, handle, *key as u64)))
+}
+
 /// The planted control: twice the work of `probe_resolve`, which that one's budget must refuse.
 #[inline(never)]
 fn probe_control(reader: &Reader<'_>, handle: Handle) -> u64 {
     consume(reader.resolve(handle)) ^ consume(reader.resolve(black_box(handle)))
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 22] = [
     "floor_3",
     "floor_8",
     "index_3",
@@ -123,6 +164,11 @@ const NAMES: [&str; 17] = [
     "weighted",
     "smooth",
     "maglev",
+    "where",
+    "turn_floor",
+    "turn_index",
+    "turn_resolve",
+    "turn_maglev",
     "cell_publish",
     "publish",
     "control",
@@ -154,6 +200,19 @@ fn main() -> ExitCode {
     let _ = (smooth.pick(&reader, spread), maglev.pick(&reader, spread, 0));
     let name = services.names[7].clone();
     let hashed = Name::new(&name);
+    if let Some(turns) = asked.strip_prefix("turn_") {
+        let (places, handles) = ([7; TURNS], [handle; TURNS]);
+        let (places, handles) = (black_box(&places[..]), black_box(&handles[..]));
+        let torn: Vec<TornLine> = (0..16).map(|_| TornLine::default()).collect();
+        black_box(match turns {
+            "floor" => probe_turn_floor(black_box(&torn), places),
+            "index" => probe_turn_index(black_box(&cells), places),
+            "resolve" => probe_turn_resolve(black_box(&reader), handles),
+            "maglev" => probe_turn_maglev(&mut maglev, black_box(&reader), black_box(spread), places),
+            _ => return unknown(asked),
+        });
+        return ExitCode::SUCCESS;
+    }
     let mut sum = 0;
     for n in 0..CALLS {
         sum ^= match asked {
@@ -175,26 +234,32 @@ fn main() -> ExitCode {
             "weighted" => probe_weighted(&mut weighted, black_box(&reader), black_box(spread)),
             "smooth" => probe_smooth(&mut smooth, black_box(&reader), black_box(spread)),
             "maglev" => probe_maglev(&mut maglev, black_box(&reader), black_box(spread), black_box(n)),
+            "where" => {
+                probe_where(&mut round_robin, black_box(&reader), black_box(spread), black_box((1, 3)))
+            }
             "control" => probe_control(black_box(&reader), black_box(handle)),
             "publish" => {
                 probe_publish(black_box(&mut services.writer), black_box(handle), n);
                 0
             }
-            unknown => {
-                eprintln!("no probe is named {unknown}; there are {}", NAMES.join(" "));
-                return ExitCode::from(2);
-            }
+            _ => return unknown(asked),
         };
     }
     black_box(sum);
     ExitCode::SUCCESS
 }
 
-/// Eight endpoints of different weights, with both tables.
+fn unknown(asked: &str) -> ExitCode {
+    eprintln!("no probe is named {asked}; there are {}", NAMES.join(" "));
+    ExitCode::from(2)
+}
+
+/// Eight endpoints of different weights, with both tables; the last one has a tag bit that the others have not.
 fn publish_eight(writer: &mut Writer<'_>, handle: Handle) {
     let endpoint = |n: u16| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000 + n));
-        Endpoint::new(address).with_id(n.into()).with_weight(u32::from(n) + 1)
+        let endpoint = Endpoint::new(address).with_id(n.into()).with_weight(u32::from(n) + 1);
+        endpoint.with_tags(if n == 7 { 3 } else { 1 }).with_zone(3)
     };
     let set: Vec<Endpoint> = (0..8).map(endpoint).collect();
     let publication = Publication { smooth: true, maglev: 800, ..Publication::new(&set, Standing::FRESH) };

@@ -88,6 +88,24 @@ fn two_by_two(forms: [Form; 2]) {
     assert_eq!(pair.read(), Some(2), "the last publication is lost");
 }
 
+/// The same over a cell that has a value: its publications are not of those that end a vacancy, which have code of their own.
+fn over_a_standing(forms: [Form; 2]) {
+    let pair = Pair::new();
+    pair.publish(1);
+    let reader = reader(&pair, forms);
+    pair.publish(2);
+    pair.publish(3);
+    let (first, second) = reader.join().expect("the reader does not panic");
+    assert!(first <= second, "back in time");
+    assert_eq!(pair.read(), Some(3), "the last publication is lost");
+}
+
+#[test]
+fn loom_cell_reads_over_a_value_are_whole_and_go_forward() {
+    explore("standing cell 2 publications, 2 reads", 2, || over_a_standing([Form::Rounds; 2]));
+    explore("standing cell 2 publications, 2 reads at once", 3, || over_a_standing([Form::AtOnce; 2]));
+}
+
 #[test]
 fn loom_cell_reads_are_whole_and_go_forward() {
     explore("cell 2 publications, 2 reads", 3, || two_by_two([Form::Rounds; 2]));
@@ -126,6 +144,9 @@ fn loom_cell_needs_each_ordering() {
     }
     for &site in MUTANTS {
         must_catch(site, "cell 2 publications, 2 reads at once", 2, || two_by_two([Form::AtOnce; 2]));
+    }
+    for &site in MUTANTS {
+        must_catch(site, "standing cell 2 publications, 2 reads", 2, || over_a_standing([Form::Rounds; 2]));
     }
 }
 

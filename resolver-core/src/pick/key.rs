@@ -1,11 +1,10 @@
 //! The same endpoint for the same key.
 
-use super::{PickError, Seen, Table, accepted, endpoint_at, from_set};
+use super::{PickError, Seen, Table, accepted, from_set};
 use crate::error::{ResolveError, WalkError};
 use crate::handle::Handle;
 use crate::maglev;
 use crate::name::multiply;
-use crate::publication::PLACES;
 use crate::reader::Reader;
 use crate::record::Endpoint;
 use crate::set::Set;
@@ -51,9 +50,9 @@ impl Maglev {
     #[inline(always)]
     pub fn pick(&mut self, reader: &Reader<'_>, handle: Handle, key: u64) -> Result<Endpoint, PickError> {
         self.seen.pick(reader, handle, Table::Keys, key, |set, table, _, key| {
-            let hash = maglev::hash(key);
-            let leaf = table.first + maglev::below(table.length, hash);
-            endpoint_at(set, leaf, maglev::below(PLACES, hash >> 32))
+            let (leaf, word, shift) = maglev::place_of(table.length, maglev::hash(key));
+            let word = set.word(table.first + leaf, word)?;
+            set.at(usize::from((word >> shift) as u16))
         })
     }
 }

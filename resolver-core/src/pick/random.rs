@@ -200,4 +200,62 @@ impl PowerOfTwo {
             Ok(if load(&other) < load(&one) { other } else { one })
         })
     }
+
+    /// As [`PowerOfTwo::pick`], among the endpoints that `accept` is true of: any two of them, each pair as likely, of which
+    /// `load` is asked. One alone is picked without asking. It looks at the whole set, so it costs what
+    /// [`Random::pick_where`] does and not what `pick` does.
+    ///
+    /// ```
+    /// # use resolver_core::{Capacity, Endpoint, Standing, Table, heap};
+    /// use resolver_core::pick::{PowerOfTwo, in_zone};
+    ///
+    /// # let memory = heap(Capacity::SMALL.lines());
+    /// # let (mut writer, reader) = Table::create(&memory, &Capacity::SMALL, 1)?.split();
+    /// # let oms = writer.add("oms")?;
+    /// # let address = "10.0.0.1:9000".parse()?;
+    /// # let set = [0, 1, 2].map(|id| Endpoint::new(address).with_id(id).with_zone(if id == 1 { 9 } else { 3 }));
+    /// # writer.publish(oms, &set, Standing::FRESH, b"")?;
+    /// let orders_in_flight = [12, 0, 3];
+    /// let mut picker = PowerOfTwo::new(7);
+    /// let load = |endpoint: &Endpoint| orders_in_flight[endpoint.id() as usize];
+    /// assert_eq!(picker.pick_where(&reader, oms, in_zone(3), load)?.id(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Progress
+    ///
+    /// Wait-free, if `accept` and `load` are: at most 16 rounds of the whole set.
+    ///
+    /// # Errors
+    ///
+    /// [`PickError::NoneAccepted`]; else as [`Reader::resolve`].
+    #[inline]
+    pub fn pick_where(
+        &mut self,
+        reader: &Reader<'_>,
+        handle: Handle,
+        mut accept: impl FnMut(&Endpoint) -> bool,
+        mut load: impl FnMut(&Endpoint) -> u64,
+    ) -> Result<Endpoint, PickError> {
+        accepted(from_set(reader, handle, |set: &Set<'_>| {
+            let (mut one, mut other, mut seen) = (None, None, 0);
+            for place in 0..set.len() {
+                let endpoint = set.at(place)?;
+                if !accept(&endpoint) {
+                    continue;
+                }
+                seen += 1;
+                // The n-th takes the place of either with a probability of one in n, so that any two are as likely as any other.
+                match if seen <= 2 { seen - 1 } else { below(seen, self.draws.next()) } {
+                    0 => one = Some(endpoint),
+                    1 => other = Some(endpoint),
+                    _ => {}
+                }
+            }
+            let (Some(a), Some(b)) = (one, other) else { return Ok(one) };
+            // The first of the set is in the first place more often, which must not decide between equal loads.
+            let (a, b) = if below(2, self.draws.next()) == 0 { (a, b) } else { (b, a) };
+            Ok(Some(if load(&b) < load(&a) { b } else { a }))
+        }))
+    }
 }

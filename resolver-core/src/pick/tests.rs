@@ -77,6 +77,52 @@ fn the_less_loaded_of_two_is_picked() {
 }
 
 #[test]
+fn the_less_loaded_of_two_that_are_accepted_is_picked() {
+    let (mut writer, reader, oms) = table();
+    publish(&mut writer, oms, 0..8);
+    let odd = |endpoint: &Endpoint| endpoint.id() % 2 == 1;
+    let mut picker = PowerOfTwo::new(7);
+    // Load grows with the id. Of the pairs among 1, 3, 5 and 7, three have 1 in them, two more 3, and the last one 5.
+    let mut counts = [0i64; 8];
+    for _ in 0..6000 {
+        let picked = picker.pick_where(&reader, oms, odd, Endpoint::id).expect("published");
+        counts[picked.id() as usize] += 1;
+    }
+    // Six standard deviations of 39.
+    let off =
+        counts.iter().zip([0, 3000, 0, 2000, 0, 1000, 0, 0]).map(|(count, due)| (count - due).abs()).max();
+    assert!(off < Some(240) && [0, 2, 4, 6, 7].iter().all(|never| counts[*never] == 0), "{counts:?}");
+    // With equal loads none is favoured, wherever it stands; also not of two.
+    for (count, accepted) in [(4, &[1, 3, 5, 7][..]), (2, &[2, 6][..])] {
+        let mut counts = [0i64; 8];
+        for _ in 0..8000 {
+            let some = |endpoint: &Endpoint| accepted.contains(&endpoint.id());
+            counts[picker.pick_where(&reader, oms, some, |_| 5).expect("published").id() as usize] += 1;
+        }
+        let even = accepted.iter().all(|id| (counts[*id as usize] - 8000 / count).abs() < 270);
+        assert!(even && counts.iter().sum::<i64>() == 8000, "{counts:?}");
+    }
+    let mut asked = 0;
+    let alone = picker.pick_where(
+        &reader,
+        oms,
+        |endpoint| endpoint.id() == 4,
+        |_| {
+            asked += 1;
+            0
+        },
+    );
+    assert_eq!(
+        (alone.map(|endpoint| endpoint.id()), asked),
+        (Ok(4), 0),
+        "one alone is not asked for its load"
+    );
+    assert_eq!(picker.pick_where(&reader, oms, |_| false, |_| 0), Err(PickError::NoneAccepted));
+    publish(&mut writer, oms, []);
+    assert_eq!(picker.pick_where(&reader, oms, |_| true, |_| 0), Err(ResolveError::Empty.into()));
+}
+
+#[test]
 fn weights_are_kept() {
     let (mut writer, reader, oms) = table();
     let endpoint = |id: u64| {
@@ -123,9 +169,14 @@ fn golden_picks() {
     let draws: Vec<u64> =
         (0..8).map(|_| random.pick(&reader, oms).expect("published").id() / 0x1111).collect();
     assert_eq!((keys.as_slice(), draws.as_slice()), (GOLDEN_KEYS.as_slice(), GOLDEN_DRAWS.as_slice()));
+    let mut two = PowerOfTwo::new(42);
+    let mut pick = || two.pick_where(&reader, oms, |endpoint| endpoint.id() != 0x2222, |_| 0);
+    let pairs: Vec<u64> = (0..8).map(|_| pick().expect("published").id() / 0x1111).collect();
+    assert_eq!(pairs, GOLDEN_PAIRS);
 }
 
 const GOLDEN_KEYS: [u64; 8] = [5, 3, 3, 2, 2, 1, 2, 5];
+const GOLDEN_PAIRS: [u64; 8] = [5, 5, 4, 4, 1, 5, 3, 5];
 const GOLDEN_DRAWS: [u64; 8] = [5, 2, 1, 1, 1, 1, 3, 3];
 
 #[test]

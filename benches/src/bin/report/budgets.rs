@@ -17,7 +17,7 @@ pub struct Budget {
 }
 
 /// What a probe calls.
-const CALLS: [(&str, &str); 8] = [
+const CALLS: [(&str, &str); 13] = [
     ("floor_3", "3 words of a line, bare"),
     ("floor_8", "8 words of a line, bare"),
     ("address", "`resolve_address(handle)`"),
@@ -25,6 +25,11 @@ const CALLS: [(&str, &str); 8] = [
     ("cached", "`CachedHandle::resolve`"),
     ("hashed", "`resolve_name`, hashed beforehand"),
     ("name", "`resolve_name`, name of 12 bytes"),
+    ("where", "`RoundRobin::pick_where`, the next one meets a tag and a zone"),
+    ("turn_floor", "one turn of a loop: 8 words of a line, bare, by index"),
+    ("turn_index", "one turn of a loop: probe `index`"),
+    ("turn_resolve", "one turn of a loop: `resolve(handle)`"),
+    ("turn_maglev", "one turn of a loop: `Maglev::pick`"),
     ("publish", "`Writer::publish`, one endpoint"),
 ];
 
