@@ -71,6 +71,7 @@ fn plain_text() {
         refused(codec, "hello", "not host:port");
         refused(codec, "10.0.0.1:http", "not a number");
         refused(codec, "", "not host:port");
+        refused(codec, "tcp://10.0.0.1:80", "is a URL");
     }
 }
 
@@ -81,6 +82,8 @@ fn etcds_go_naming() {
         assert_eq!((seen.address.as_str(), seen.port), ("10.0.0.1", 9000));
         refused(codec, r#"{"Op":1,"Addr":"10.0.0.1:9000"}"#, "Op is not 0");
         refused(codec, r#"{"Op":0,"Addr":"10.0.0.1"}"#, "not host:port");
+        refused(codec, r#"{"Op":0,"Addr":"","Metadata":"x"}"#, "not host:port");
+        refused(codec, r#"{"Op":0,"Addr":"http://10.0.0.1:80","Metadata":null}"#, "is a URL");
     }
 }
 
@@ -93,6 +96,12 @@ fn kitex() {
         assert_eq!(seen.meta["az"], "b");
         let value = r#"{"network":"tcp","address":"10.0.0.1:8888","weight":10,"tags":null}"#;
         assert!(only(codec, value).expect("good").meta.is_empty());
+        for weight in ["0", "-1", "null"] {
+            let value = format!(r#"{{"network":"tcp","address":"10.0.0.1:8888","weight":{weight}}}"#);
+            assert_eq!(only(codec, &value).expect("good").weight, Some(10), "{weight}");
+        }
+        // Kitex puts no brackets around an IPv6 address, and dials none that has no brackets.
+        refused(codec, r#"{"network":"tcp","address":"2001:db8::1:8888","weight":10}"#, "needs brackets");
         refused(codec, r#"{"network":"unix","address":"/run/x.sock","weight":10}"#, "not tcp");
     }
 }
@@ -168,6 +177,7 @@ fn names_in_a_configuration() {
         ("go-micro", Codec::GoMicro),
         ("kitex", Codec::Kitex),
         ("dubbo", Codec::Dubbo),
+        ("dubbo-app", Codec::DubboApp),
         ("apisix", Codec::Apisix),
         ("skydns", Codec::SkyDns),
         ("auto", Codec::Auto),
@@ -212,6 +222,7 @@ fn whatever_the_bytes_no_convention_panics() {
         Codec::GoMicro,
         Codec::Kitex,
         Codec::Dubbo,
+        Codec::DubboApp,
         Codec::Apisix,
         Codec::SkyDns,
         Codec::Auto,
