@@ -131,8 +131,8 @@ fn a_new_instance_gains_its_weight_in_steps_and_those_of_the_start_have_it() {
         weight.parse::<u32>().expect("a number")
     };
     let weights: Vec<u32> = history[1..].iter().map(weight).collect();
-    // From 10 on in tenths; a watch on a busy machine may miss some, the first ones too.
-    assert!(weights[0] <= 50 && weights.iter().all(|weight| weight % 10 == 0), "{weights:?}");
+    // 10, and more each second; a watch on a busy machine may miss one, the first too.
+    assert!(weights[0] < 50, "{weights:?}");
     assert!(weights.len() >= 3 && weights.is_sorted(), "{weights:?}");
 }
 
