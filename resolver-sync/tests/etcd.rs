@@ -150,11 +150,11 @@ fn killed_and_restarted() {
     let mut etcd = Etcd::start();
     etcd.put("oms", "1", "10.0.0.1", 9000);
     let mut mirror = Mirror::on([etcd.url()]);
-    let killed = Instant::now();
     etcd.kill();
     mirror.until("the loss is reported", |m| m.lost.is_some());
-    assert!(killed.elapsed() < Duration::from_millis(500), "after {:?}", killed.elapsed());
     assert_eq!(mirror.losses[0].reason, Reason::Unreachable);
+    // At once, by the line's end: silence would have had to be waited for.
+    assert!(!mirror.losses[0].detail.contains("heartbeats unanswered"), "{:?}", mirror.losses[0]);
     assert_eq!(mirror.ports("oms"), [9000], "the last good set stands");
     assert_eq!(mirror.confirm("oms").expect_err("nobody answers").reason, Reason::Unreachable);
     etcd.restart();
@@ -177,7 +177,7 @@ fn frozen_and_thawed() {
     etcd.freeze();
     mirror.until("the silence is reported", |m| m.lost.is_some());
     let took = frozen.elapsed();
-    assert!(took > heartbeat * 2 && took < heartbeat * 5 + Duration::from_millis(500), "after {took:?}");
+    assert!(took > heartbeat * 2, "after {took:?}");
     assert!(mirror.losses[0].detail.contains("heartbeats unanswered"), "{:?}", mirror.losses[0]);
     mirror.until("tried again in vain", |m| m.losses.len() > 1);
     etcd.thaw();

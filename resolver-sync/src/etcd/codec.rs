@@ -6,6 +6,7 @@ use crate::record::{Candidate, Rejected};
 
 mod apisix;
 mod dubbo;
+mod dubbo_app;
 mod field;
 mod kitex;
 mod kratos;
@@ -49,6 +50,9 @@ pub enum Codec {
     Kitex,
     /// Nothing in the value, all in the key: `<interface>/providers/<the URL, escaped>`, as dubbo writes it.
     Dubbo,
+    /// `{"ID":…,"ServiceName":…,"Host":"10.0.0.1","Port":20000,"Weight":0,"Enable":true,"Healthy":true,…}` under
+    /// `<application>/<host>:<port>`, as dubbo-go writes it where it registers applications instead of interfaces.
+    DubboApp,
     /// `<prefix><id>` with `{"nodes":{"10.0.0.1:80":1}}` or `{"nodes":[{"host":…,"port":…,"weight":…,"priority":…}]}`: an
     /// upstream of APISIX with all of its nodes. The service is the upstream's id.
     Apisix,
@@ -115,7 +119,7 @@ impl Codec {
             Codec::Dubbo => "/dubbo/",
             Codec::Apisix => "/apisix/upstreams/",
             Codec::SkyDns => "/skydns/",
-            Codec::Seed | Codec::Plain | Codec::GoNaming | Codec::Auto => "/services/",
+            Codec::Seed | Codec::Plain | Codec::GoNaming | Codec::DubboApp | Codec::Auto => "/services/",
         }
     }
 
@@ -163,10 +167,13 @@ impl Codec {
                 let alone = parts.len() == 1;
                 for part in parts {
                     match part {
-                        Ok(candidate) if alone && !id.is_empty() => {
+                        // Nothing is left of the key, or a URL of hundreds of bytes that its own id stands for.
+                        Ok(candidate) if id.is_empty() || codec == Codec::Dubbo => {
+                            decoded.candidates.push(candidate);
+                        }
+                        Ok(candidate) if alone => {
                             decoded.candidates.push(Candidate { id: id.clone(), ..candidate });
                         }
-                        Ok(candidate) if id.is_empty() => decoded.candidates.push(candidate),
                         Ok(candidate) => {
                             let id = format!("{id}/{}", candidate.id);
                             decoded.candidates.push(Candidate { id, ..candidate });
@@ -235,7 +242,9 @@ impl Codec {
         let has = |name: &str| fields.contains_key(name);
         if has("Addr") {
             Codec::GoNaming
-        } else if has("nodes") {
+        } else if has("ServiceName") && has("Host") {
+            Codec::DubboApp
+        } else if has("nodes") || has("discovery_type") {
             if below.contains('/') { Codec::GoMicro } else { Codec::Apisix }
         } else if has("endpoints") {
             Codec::Kratos
@@ -269,6 +278,7 @@ impl Codec {
         match self {
             Codec::Plain | Codec::Auto => plain::read(value),
             Codec::Dubbo => dubbo::read(id),
+            Codec::DubboApp => dubbo_app::read(field::some(fields)?),
             Codec::Seed => seed::read(field::some(fields)?),
             Codec::GoNaming => naming::read(field::some(fields)?),
             Codec::Kratos => kratos::read(field::some(fields)?),
@@ -287,3 +297,5 @@ fn one(candidate: Candidate) -> Parts {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

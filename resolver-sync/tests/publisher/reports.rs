@@ -12,6 +12,15 @@ use resolver_sync::view::View;
 use super::quick;
 use super::stage::{self, Stage, candidates, eventually};
 
+/// Ends the flood when the test has what it waited for, and when it panics: the scope would wait for ever.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn view() -> View {
     let ejection = Ejection { failures: 3, base: Duration::from_secs(1), ..Ejection::default() };
     let policies = Policies { ejection: Some(ejection), ..Policies::default() };
@@ -43,6 +52,7 @@ fn what_fails_is_out_for_a_while_and_a_flood_keeps_nothing_else_waiting() {
                     std::thread::yield_now();
                 }
             });
+            let _end = End(&stop);
             let (generation, beat) = (reader.resolve(oms).expect("published").generation(), reader.pulse());
             registry.set("oms", candidates(1..5));
             eventually("a change is published", || {
@@ -50,7 +60,6 @@ fn what_fails_is_out_for_a_while_and_a_flood_keeps_nothing_else_waiting() {
                 (resolved.generation() > generation && resolved.endpoints() == 4).then_some(())
             });
             eventually("the publisher beats", || (reader.pulse() > beat + 2).then_some(()));
-            stop.store(true, Ordering::Relaxed);
         });
         eventually("it is out", || {
             reporter.report(oms, id, Outcome::Failure);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::field::{authority, version_tag};
+use super::field::{Endpoint, endpoint, version_tag};
 use super::{Parts, Place, one};
 use crate::record::Candidate;
 
 /// What dubbo takes where no weight is said.
-const WEIGHT: i64 = 100;
+pub(super) const WEIGHT: i64 = 100;
 /// What there is below an interface beside its providers.
 const OTHERS: [&[u8]; 3] = [b"consumers", b"configurators", b"routers"];
 
@@ -39,25 +39,27 @@ pub(super) fn is_provider(below: &str) -> bool {
 pub(super) fn place(below: &str) -> Option<Place> {
     let (interface, rest) = below.split_once('/')?;
     let url = rest.strip_prefix("providers/")?;
-    // The id is the URL's place, which alone tells two providers of one interface apart; the rest is long.
     Some(Place { service: unescape(interface), id: url.into() })
 }
 
 pub(super) fn read(escaped: &str) -> Parts {
     let text = unescape(escaped);
-    let url = reqwest::Url::parse(&text).map_err(|error| format!("the key's URL {text:?}: {error}"))?;
-    let (address, port) = authority(&url)?;
+    let Endpoint { url, address, port } =
+        endpoint(&text).map_err(|error| format!("the key's URL {text:?}: {error}"))?;
     let meta: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
     let said = |name: &str| meta.get(name).map_or("", String::as_str);
-    let weight = match said("weight") {
-        "" => WEIGHT,
-        weight => weight.parse().map_err(|_| format!("weight {weight:?} is not a number"))?,
-    };
+    // Dubbo itself passes over a weight that is no number, or negative.
+    let weight = said("weight").parse().ok().filter(|weight| *weight >= 0).unwrap_or(WEIGHT);
     let mut tags = vec![url.scheme().to_owned()];
     tags.extend(version_tag(said("version")));
     tags.extend((!said("group").is_empty()).then(|| format!("group={}", said("group"))));
+    // What tells two providers of one interface apart. The whole URL is longer than an id may be, and has the time in it.
+    let mut id = format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default());
+    if tags.len() > 1 {
+        id = format!("{id}?{}", tags[1..].join("&"));
+    }
     let unhealthy = said("enabled") == "false" || said("disabled") == "true";
-    one(Candidate { address, port, weight: Some(weight), tags, meta, unhealthy, ..Candidate::default() })
+    one(Candidate { id, address, port, weight: Some(weight), tags, meta, unhealthy, ..Candidate::default() })
 }
 
 /// As Go's `url.QueryEscape` writes it, which dubbo uses on both parts of the key.

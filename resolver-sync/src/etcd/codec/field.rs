@@ -48,24 +48,41 @@ pub(super) fn text(value: Value) -> String {
 }
 
 pub(super) fn host_port(text: &str) -> Result<(String, i64), String> {
+    if text.contains("://") {
+        return Err(format!("{text:?} is a URL, where host:port is expected"));
+    }
     let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("{text:?} is not host:port"))?;
     let port = port.parse().map_err(|_| format!("port {port:?} is not a number"))?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => inner,
-        None if host.contains(':') => {
-            return Err(format!("{text:?}: an IPv6 address needs brackets, [::1]:80"));
-        }
-        None => host,
-    };
-    Ok((host.into(), port))
+    let bare = unbracketed(host);
+    if bare.len() == host.len() && host.contains(':') {
+        return Err(format!("{text:?}: an IPv6 address needs brackets, [::1]:80"));
+    }
+    Ok((bare.into(), port))
 }
 
-/// A URL's host and port.
-pub(super) fn authority(url: &reqwest::Url) -> Result<(String, i64), String> {
+/// An IPv6 address as URLs have it, without its brackets; anything else as it is.
+pub(super) fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// What a URL says of an endpoint.
+pub(super) struct Endpoint {
+    pub(super) url: reqwest::Url,
+    pub(super) address: String,
+    pub(super) port: i64,
+}
+
+/// Reads a URL that names a host and a port.
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| error.to_string())?;
     let host = url.host_str().unwrap_or_default();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port = url.port_or_known_default().ok_or_else(|| format!("{url} has no port"))?;
-    Ok((host.into(), port.into()))
+    // Browsers take http://10.1 for 10.0.0.1 and 010.0.0.1 for 8.0.0.1, and so does the parser; no tool means that.
+    if host.parse::<std::net::Ipv4Addr>().is_ok() && !text.contains(host) {
+        return Err(format!("its host is no address in four plain numbers (it could be {host})"));
+    }
+    let address = unbracketed(host).to_owned();
+    let port = url.port_or_known_default().ok_or("it has no port")?.into();
+    Ok(Endpoint { url, address, port })
 }
 
 /// A tag that says which version an instance is of, where the tool says it.

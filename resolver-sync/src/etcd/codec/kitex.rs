@@ -4,7 +4,7 @@ use super::field::{Fields, host_port, optional, required, strings};
 use super::{Parts, one};
 use crate::record::Candidate;
 
-/// What kitex takes where the weight is 0 or absent.
+/// What kitex takes where the weight is 0, negative or absent.
 const WEIGHT: i64 = 10;
 
 pub(super) fn read(mut fields: Fields) -> Parts {
@@ -13,6 +13,6 @@ pub(super) fn read(mut fields: Fields) -> Parts {
         return Err(format!("network {network:?} is not tcp"));
     }
     let (address, port) = host_port(&required::<String>(&mut fields, "address")?)?;
-    let weight = optional::<i64>(&mut fields, "weight")?.filter(|weight| *weight != 0).or(Some(WEIGHT));
+    let weight = optional::<i64>(&mut fields, "weight")?.filter(|weight| *weight > 0).or(Some(WEIGHT));
     one(Candidate { address, port, weight, meta: strings(&mut fields, "tags"), ..Candidate::default() })
 }

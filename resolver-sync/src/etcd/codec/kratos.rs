@@ -1,7 +1,9 @@
 //! kratos: an instance with its endpoints as URLs, one for each protocol.
 
+use std::collections::BTreeSet;
+
 use super::Parts;
-use super::field::{Fields, authority, optional, required, strings, version_tag};
+use super::field::{Endpoint, Fields, endpoint, optional, required, strings, version_tag};
 use crate::record::Candidate;
 
 /// What kratos takes where no weight is said.
@@ -16,18 +18,30 @@ pub(super) fn read(mut fields: Fields) -> Parts {
     if endpoints.is_empty() {
         return Err("endpoints is empty".into());
     }
-    let read = |endpoint: String| {
-        let url =
-            reqwest::Url::parse(&endpoint).map_err(|error| format!("endpoint {endpoint:?}: {error}"))?;
-        let (address, port) = authority(&url)?;
-        let secure = url.query_pairs().any(|(name, value)| name == "isSecure" && value == "true");
-        let mut tags = vec![url.scheme().to_owned()];
-        tags.extend(secure.then(|| "secure".to_owned()));
+    // Two servers of one protocol are told apart by their place.
+    let mut schemes = BTreeSet::new();
+    let read = |text: String| {
+        let Endpoint { url, address, port } =
+            endpoint(&text).map_err(|error| format!("endpoint {text:?}: {error}"))?;
+        let scheme = url.scheme();
+        let id = if schemes.insert(scheme.to_owned()) {
+            scheme.to_owned()
+        } else {
+            format!("{scheme}:{}:{port}", url.host_str().unwrap_or_default())
+        };
+        let mut tags = vec![scheme.to_owned()];
+        tags.extend(is_secure(&url).then(|| "secure".to_owned()));
         tags.extend(version_tag(&version));
-        let id = url.scheme().to_owned();
         Ok(Candidate { id, address, port, weight, tags, meta: meta.clone(), ..Candidate::default() })
     };
     Ok(endpoints.into_iter().map(read).collect())
+}
+
+/// By its query up to kratos 2.3 (as Go reads a truth), by its scheme since 2.4.
+fn is_secure(url: &reqwest::Url) -> bool {
+    const TRUTHS: [&str; 6] = ["1", "t", "T", "true", "True", "TRUE"];
+    ["grpcs", "https"].contains(&url.scheme())
+        || url.query_pairs().any(|(name, value)| name == "isSecure" && TRUTHS.contains(&&*value))
 }
 
 #[cfg(test)]
@@ -62,5 +76,27 @@ mod tests {
         assert!(seen.rejected[0].why.contains("no port"), "{:?}", seen.rejected);
         let seen = read(Codec::Kratos, "/s/", "/s/h/1", r#"{"id":"1","name":"h","endpoints":[]}"#);
         assert!(seen.rejected[0].why.contains("endpoints is empty"));
+        // Go's nil slice: an application with no server at all.
+        let seen = read(Codec::Kratos, "/s/", "/s/h/1", r#"{"id":"1","name":"h","endpoints":null}"#);
+        assert!(seen.rejected[0].why.contains("endpoints is missing"));
+    }
+
+    #[test]
+    fn two_servers_of_one_protocol_have_ids_of_their_own() {
+        let value =
+            r#"{"id":"1","name":"h","endpoints":["http://10.0.0.1:1","http://10.0.0.1:2","http://[::1]:2"]}"#;
+        let seen = read(Codec::Auto, "/s/", "/s/h/1", value);
+        let ids: Vec<_> = seen.candidates.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["1/http", "1/http:10.0.0.1:2", "1/http:[::1]:2"]);
+    }
+
+    #[test]
+    fn a_host_is_taken_as_it_is_written() {
+        for host in ["010.0.0.1", "10.1", "0x0a000001", "167772161"] {
+            let value = format!(r#"{{"id":"1","name":"h","endpoints":["http://{host}:8000"]}}"#);
+            let seen = read(Codec::Auto, "/s/", "/s/h/1", &value);
+            let why = seen.rejected.first().map_or("it was read", |one| one.why.as_str());
+            assert!(why.contains("no address in four plain numbers"), "{host}: {why}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! go-micro: a service with its nodes, one to a key as its registry writes it.
 
 use super::Parts;
-use super::field::{Fields, host_port, optional, required, strings, version_tag};
+use super::field::{Fields, host_port, optional, required, strings, unbracketed, version_tag};
 use crate::record::Candidate;
 
 pub(super) fn read(mut fields: Fields) -> Parts {
@@ -12,7 +12,12 @@ pub(super) fn read(mut fields: Fields) -> Parts {
         return Err("nodes is empty".into());
     }
     let read = |mut node: Fields| {
-        let (address, port) = host_port(&required::<String>(&mut node, "address")?)?;
+        let address: String = required(&mut node, "address")?;
+        // Up to go-micro 1.7 the port is a field of its own.
+        let (address, port) = match optional::<i64>(&mut node, "port")?.unwrap_or(0) {
+            0 => host_port(&address)?,
+            port => (unbracketed(&address).into(), port),
+        };
         let mut meta = common.clone();
         meta.extend(strings(&mut node, "metadata"));
         Ok(Candidate {

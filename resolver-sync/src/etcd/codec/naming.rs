@@ -5,7 +5,8 @@ use super::{Parts, one};
 use crate::record::Candidate;
 
 pub(super) fn read(mut fields: Fields) -> Parts {
-    // Op 1 is a deletion that the package's older versions wrote as a value.
+    // The package removes the key to delete, and never writes another Op; its readers differ in what they make of one
+    // (3.4 takes it for a deletion when it lists, 3.5 does not look), so it is not served.
     if optional::<i64>(&mut fields, "Op")?.unwrap_or(0) != 0 {
         return Err("Op is not 0 (add)".into());
     }

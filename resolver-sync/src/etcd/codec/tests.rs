@@ -71,6 +71,7 @@ fn plain_text() {
         refused(codec, "hello", "not host:port");
         refused(codec, "10.0.0.1:http", "not a number");
         refused(codec, "", "not host:port");
+        refused(codec, "tcp://10.0.0.1:80", "is a URL");
     }
 }
 
@@ -81,6 +82,8 @@ fn etcds_go_naming() {
         assert_eq!((seen.address.as_str(), seen.port), ("10.0.0.1", 9000));
         refused(codec, r#"{"Op":1,"Addr":"10.0.0.1:9000"}"#, "Op is not 0");
         refused(codec, r#"{"Op":0,"Addr":"10.0.0.1"}"#, "not host:port");
+        refused(codec, r#"{"Op":0,"Addr":"","Metadata":"x"}"#, "not host:port");
+        refused(codec, r#"{"Op":0,"Addr":"http://10.0.0.1:80","Metadata":null}"#, "is a URL");
     }
 }
 
@@ -93,6 +96,12 @@ fn kitex() {
         assert_eq!(seen.meta["az"], "b");
         let value = r#"{"network":"tcp","address":"10.0.0.1:8888","weight":10,"tags":null}"#;
         assert!(only(codec, value).expect("good").meta.is_empty());
+        for weight in ["0", "-1", "null"] {
+            let value = format!(r#"{{"network":"tcp","address":"10.0.0.1:8888","weight":{weight}}}"#);
+            assert_eq!(only(codec, &value).expect("good").weight, Some(10), "{weight}");
+        }
+        // Kitex puts no brackets around an IPv6 address, and dials none that has no brackets.
+        refused(codec, r#"{"network":"tcp","address":"2001:db8::1:8888","weight":10}"#, "needs brackets");
         refused(codec, r#"{"network":"unix","address":"/run/x.sock","weight":10}"#, "not tcp");
     }
 }
@@ -168,6 +177,7 @@ fn names_in_a_configuration() {
         ("go-micro", Codec::GoMicro),
         ("kitex", Codec::Kitex),
         ("dubbo", Codec::Dubbo),
+        ("dubbo-app", Codec::DubboApp),
         ("apisix", Codec::Apisix),
         ("skydns", Codec::SkyDns),
         ("auto", Codec::Auto),
@@ -212,6 +222,7 @@ fn whatever_the_bytes_no_convention_panics() {
         Codec::GoMicro,
         Codec::Kitex,
         Codec::Dubbo,
+        Codec::DubboApp,
         Codec::Apisix,
         Codec::SkyDns,
         Codec::Auto,
@@ -222,5 +233,68 @@ fn whatever_the_bytes_no_convention_panics() {
                 ServiceSet::check(seen.candidates, 1);
             }
         }
+    }
+}
+
+/// What stands beside the instances: dubbo-go v3.3.2, registry/etcdv3/registry.go CreatePath (each directory of the key, empty)
+/// and base_registry.go consumerRegistry; apisix 3.18.0, apisix/cli/etcd.lua (`init_dir` at each directory, slash included).
+#[test]
+fn directories_and_consumers() {
+    let consumer = "/dubbo/com.example.UserProvider/consumers/consumer%3A%2F%2F10.0.0.9%2Fcom.example.UserProvider%3Fprotocol%3Dtri%26side%3Dconsumer";
+    for (codec, prefix, key, value) in [
+        (Codec::Dubbo, "/dubbo/", "/dubbo", ""),
+        (Codec::Dubbo, "/dubbo/", "/dubbo/com.example.UserProvider", ""),
+        (Codec::Dubbo, "/dubbo/", "/dubbo/com.example.UserProvider/providers", ""),
+        (Codec::Dubbo, "/dubbo/", "/dubbo/com.example.UserProvider/consumers", ""),
+        (Codec::Dubbo, "/dubbo/", consumer, ""),
+        (Codec::Apisix, "/apisix/upstreams/", "/apisix/upstreams/", "init_dir"),
+    ] {
+        for codec in [codec, Codec::Auto] {
+            let seen = codec.decode(prefix, key.as_bytes(), value.as_bytes());
+            assert!(seen.is_none(), "{codec:?} {key}: {seen:?}");
+        }
+    }
+}
+
+/// Records of these tools that have no place to connect to, each refused with a reason that says so.
+#[test]
+fn records_without_a_place() {
+    for (from, codec, prefix, key, value, words) in [
+        (
+            "coredns/coredns v1.14.7 plugin/etcd/README.md: an address without a port, for A and AAAA",
+            Codec::SkyDns,
+            "/skydns/",
+            "/skydns/local/skydns/dns/apex/x1",
+            r#"{"host":"1.1.1.1","ttl":60}"#,
+            "port is missing",
+        ),
+        (
+            "coredns/coredns v1.14.7 plugin/etcd/README.md: a text",
+            Codec::SkyDns,
+            "/skydns/",
+            "/skydns/local/skydns/x6",
+            r#"{"ttl":60,"text":"this is a random text message."}"#,
+            "host is missing",
+        ),
+        (
+            "kubernetes-sigs/external-dns v0.22.0 provider/coredns/coredns.go: never a port",
+            Codec::SkyDns,
+            "/skydns/",
+            "/skydns/com/example/app/1a2b3c4d",
+            r#"{"host":"10.0.0.1","text":"\"heritage=external-dns\"","ttl":300,"targetstrip":1}"#,
+            "port is missing",
+        ),
+        (
+            "go-kratos/kratos v3.0.0 app.go: an application without servers",
+            Codec::Kratos,
+            "/microservices/",
+            "/microservices/job/5f1c",
+            r#"{"id":"5f1c","name":"job","version":"","metadata":null,"endpoints":[]}"#,
+            "endpoints is empty",
+        ),
+    ] {
+        let seen = codec.decode(prefix, key.as_bytes(), value.as_bytes()).expect(from);
+        assert_eq!(seen.candidates.len(), 0, "{from}");
+        assert!(seen.rejected[0].why.contains(words), "{from}: {:?}", seen.rejected);
     }
 }
