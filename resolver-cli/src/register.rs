@@ -17,6 +17,7 @@ use resolver_sync::register::{
 use resolver_sync::secret::Secret;
 
 use crate::agent::{LogFormat, log};
+use crate::tls::TlsArgs;
 use crate::{Failure, output};
 use command::{Running, Stopping};
 use signals::{Signals, Wish};
@@ -52,6 +53,8 @@ pub(crate) struct RegisterArgs {
     /// A file with the user's password, mode 600; or else the variable RESOLVER_ETCD_PASSWORD.
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The instance's id [default: NAME-ADDRESS-PORT].
     #[arg(long)]
     id: Option<String>,
@@ -138,7 +141,12 @@ impl RegisterArgs {
         let registrar = if self.etcd.is_empty() {
             let address = self.consul.as_deref().unwrap_or("http://127.0.0.1:8500");
             let mut config = ConsulConfig::new("register", address);
-            config.token = secret(self.token_file.as_deref(), TOKEN)?;
+            // A file is read again when it has changed: a registration outlives many a token.
+            config.token_file.clone_from(&self.token_file);
+            if self.token_file.is_none() {
+                config.token = secret(None, TOKEN)?;
+            }
+            config.tls = self.tls.consul("register")?;
             Registrar::consul(config)
         } else {
             let password = match &self.user {
@@ -151,6 +159,7 @@ impl RegisterArgs {
                 prefix: self.prefix.clone(),
                 user: self.user.clone(),
                 password,
+                tls: self.tls.etcd(),
                 ..EtcdConfig::default()
             })
         };

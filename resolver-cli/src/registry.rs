@@ -12,6 +12,7 @@ use resolver_sync::secret::Secret;
 use resolver_sync::status::{Member, Status};
 use tracing_subscriber::EnvFilter;
 
+use crate::tls::TlsArgs;
 use crate::{Failure, output};
 
 /// The registry. Secrets come from files or the environment, never from the command line.
@@ -20,7 +21,7 @@ pub(crate) struct RegistryArgs {
     /// An agent of Consul: host:port, http://host:port or https://host:port. May be given more than once.
     #[arg(long, value_name = "URL", global = true, conflicts_with = "etcd")]
     consul: Vec<String>,
-    /// A member of an etcd cluster: http://host:port. May be given more than once.
+    /// A member of an etcd cluster: http://host:port or https://host:port. May be given more than once.
     #[arg(long, value_name = "URL", global = true)]
     etcd: Vec<String>,
     /// A file, for its owner alone, with Consul's token; else CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN.
@@ -38,6 +39,8 @@ pub(crate) struct RegistryArgs {
     /// The largest value that is read or written, in bytes.
     #[arg(long, value_name = "BYTES", global = true, default_value_t = VALUE_LIMIT)]
     value_limit: usize,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// A registry's keys and its state.
@@ -85,6 +88,7 @@ impl RegistryArgs {
             config.addresses.clone_from(&self.consul);
             config.datacenters.extend(self.datacenter.clone());
             config.token = self.token()?;
+            config.tls = self.tls.consul("consul")?;
             // A whole store may be listed.
             config.body_limit = LISTED;
             let kv = ConsulKv::new(config).map_err(|error| refuse(&error))?;
@@ -95,7 +99,8 @@ impl RegistryArgs {
         }
         let (user, password) = self.user()?;
         let endpoints = self.etcd.clone();
-        let config = EtcdConfig { endpoints, user, password, ..EtcdConfig::default() };
+        let tls = self.tls.etcd();
+        let config = EtcdConfig { endpoints, user, password, tls, ..EtcdConfig::default() };
         let kv = EtcdKv::new(config).map_err(|error| refuse(&error))?;
         Ok(Registry::Etcd(Rc::new(kv.with_value_limit(self.value_limit))))
     }

@@ -196,7 +196,7 @@ impl EtcdSource {
                 }
                 End::Gap(fault) => feed.lost(fault),
                 End::Lost(fault) => {
-                    feed.lost(fault);
+                    feed.lost(self.members.advised(fault));
                     self.members.rotate();
                 }
             }

@@ -77,8 +77,8 @@ enum Registry {
 }
 
 impl Registrar {
-    /// Registers with one Consul agent, which should be this host's own. Of the configuration, the address and the token
-    /// matter.
+    /// Registers with one Consul agent, which should be this host's own. Of the configuration, the address, the token (or its
+    /// file) and the TLS settings matter; files are looked at with each sign of life, and read when they have changed.
     ///
     /// # Errors
     ///

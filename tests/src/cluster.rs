@@ -20,7 +20,6 @@ mod recovery;
 mod registry;
 mod sockets;
 mod stage;
-mod tls;
 mod witness;
 
 pub use access::Access;

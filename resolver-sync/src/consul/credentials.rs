@@ -15,6 +15,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use super::choice::TlsConfig;
 use super::config::{ConfigError, ConsulConfig, is_loopback};
 use super::tls;
+use crate::handshake::Shown;
 use crate::secret::Secret;
 
 /// What a request is sent with.
@@ -82,6 +83,23 @@ impl Credentials {
 
     pub(super) fn clients(&self) -> Clients {
         self.now.borrow().clients.clone()
+    }
+
+    /// An error's words, with what to do where TLS is at fault.
+    pub(super) fn advised(&self, words: String) -> String {
+        let tls = self.tls.as_ref();
+        let shown = Shown {
+            ca_file: tls.map(|tls| tls.ca_file.as_path()),
+            cert_file: tls.and_then(|tls| tls.cert_file.as_deref()),
+            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+        };
+        // Without a certificate of ours, a connection that ends may be an answer to that.
+        let nothing_shown = tls.is_some_and(|tls| tls.cert_file.is_none());
+        let advice = if nothing_shown { shown.advice_at_start(&words) } else { shown.advice(&words) };
+        match advice {
+            Some(advice) => format!("{words}; {advice}"),
+            None => words,
+        }
     }
 
     /// Reads what has changed.

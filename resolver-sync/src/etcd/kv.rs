@@ -73,7 +73,7 @@ impl EtcdKv {
 
     /// A failed member is left, so that the next attempt is another's.
     fn failed(&self, trouble: Trouble) -> Fault {
-        let fault = trouble.into_fault();
+        let fault = self.members.advised(trouble.into_fault());
         if matches!(fault.reason, Reason::Unreachable | Reason::NoLeader) {
             self.members.rotate();
         }

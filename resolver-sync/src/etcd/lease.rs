@@ -122,7 +122,8 @@ impl Lessor {
     {
         let client = self.members.client().await?;
         let url = self.members.url();
-        within(self.deadline, url, what, call(client)).await.map_err(super::member::Trouble::into_fault)
+        let called = within(self.deadline, url, what, call(client)).await;
+        called.map_err(|trouble| self.members.advised(trouble.into_fault()))
     }
 }
 

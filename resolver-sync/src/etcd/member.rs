@@ -18,6 +18,8 @@ use super::{EtcdConfig, EtcdError, EtcdTls};
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// Pings that are faster are answered with `too_many_pings`, and the connection is closed.
 const _: () = assert!(KEEP_ALIVE.0.as_secs() >= 5, "etcd's servers punish this");
+/// What is being done, in a fault's words.
+const CONNECTING: &str = "connecting";
 /// Enough for a page of a thousand instances without waiting for window updates.
 const WINDOW: u32 = 4 << 20;
 
@@ -150,10 +152,24 @@ impl Members {
                 other => other,
             }
         };
-        match within(self.deadline, url, "connecting", connect).await {
+        match within(self.deadline, url, CONNECTING, connect).await {
             Ok(client) => Ok(client),
-            Err(trouble) => Err(trouble.into_fault()),
+            Err(trouble) => Err(self.advised(trouble.into_fault())),
         }
+    }
+
+    /// A fault with what to do where TLS is at fault: a member's word on our certificate comes with the first answer,
+    /// after the connection. Once is enough.
+    pub(super) fn advised(&self, mut fault: Fault) -> Fault {
+        let shown = self.tls.shown();
+        let started = fault.detail.contains("https://") && fault.detail.contains(CONNECTING);
+        let advice = if started { shown.advice_at_start(&fault.detail) } else { shown.advice(&fault.detail) };
+        if let Some(advice) = advice
+            && !fault.detail.ends_with(&advice)
+        {
+            fault.detail = format!("{}; {advice}", fault.detail);
+        }
+        fault
     }
 
     /// With the certificates as they are now: they may have been renewed since the last connection.
@@ -161,7 +177,7 @@ impl Members {
         if !url.starts_with("https://") {
             return Ok(endpoint.clone());
         }
-        let fault = |why: String| Fault::new(Reason::Unreachable, format!("etcd {url}: connecting: {why}"));
+        let fault = |why: String| Fault::new(Reason::Unreachable, format!("etcd {url}: {CONNECTING}: {why}"));
         let host = endpoint.uri().host().unwrap_or_default();
         let tls = self.tls.load(host).map_err(|error| fault(error.to_string()))?;
         endpoint.clone().tls_config(tls).map_err(|error| fault(causes(&error)))

@@ -80,7 +80,7 @@ impl EtcdKv {
 
     async fn ask(&self, member: usize) -> Result<Said, (String, Fault)> {
         let url = self.members().url_of(member).to_owned();
-        let of_this = |fault| (url.clone(), fault);
+        let of_this = |fault| (url.clone(), self.members().advised(fault));
         let (client, url) = self.members().client_of(member).await.map_err(of_this)?;
         let deadline = self.config().deadline;
         let started = Instant::now();
@@ -132,7 +132,7 @@ impl EtcdKv {
                     fault if fault.reason == Reason::Acl && fault.detail.contains("permission denied") => {
                         return Ok((None, milliseconds(started.elapsed())));
                     }
-                    fault => last = Some(fault),
+                    fault => last = Some(self.members().advised(fault)),
                 },
             }
         }

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 
 use super::access::Access;
 use super::network::Network;
-use super::tls::Tls;
 use super::{MEMBERS, Options};
 use crate::address;
 use crate::consul::MASTER_TOKEN;
@@ -17,6 +16,7 @@ use crate::http::{Answer, request};
 use crate::process::Process;
 use crate::scratch;
 use crate::servers;
+use crate::tls::Tls;
 use crate::wait::{try_until, until};
 
 /// The names of certificates: the client agent's, and our agent's.

@@ -12,11 +12,11 @@ use tempfile::TempDir;
 use super::access::Access;
 use super::network::Network;
 use super::registry::value;
-use super::tls::Tls;
 use super::{MEMBERS, Options};
 use crate::process::{Process, output_within};
 use crate::scratch;
 use crate::servers;
+use crate::tls::Tls;
 use crate::wait::{try_until, until};
 
 /// For an election that splits on a machine that is busy building.

@@ -57,7 +57,7 @@ impl EtcdKv {
                 }
                 End::Gap(fault) => feed.contact.lost(fault),
                 End::Lost(fault) => {
-                    feed.contact.lost(fault);
+                    feed.contact.lost(self.members.advised(fault));
                     self.members.rotate();
                 }
             }
