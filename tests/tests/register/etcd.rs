@@ -96,6 +96,33 @@ fn a_cluster_that_was_built_anew_gets_it_again() {
 }
 
 #[test]
+fn a_key_that_a_restored_cluster_brings_back_with_an_older_lease_is_our_own() {
+    // A snapshot of before the lease was lost, restored: the key is there with the lease of then, ours of now is not.
+    let etcd = start();
+    let registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
+    let first = lease(&etcd).expect("a lease");
+    etcd.revoke(&first);
+    eventually(SOON, "it is there with another lease", || lease(&etcd).is_some_and(|lease| lease != first));
+    // Stopped, it cannot put things right in between; a real restore has all of it at once.
+    let second = lease(&etcd).expect("a lease");
+    let id = i64::from_str_radix(&first, 16).expect("etcdctl's own form");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut client = etcd_client::Client::connect([etcd.url()], None).await.expect("it listens");
+        let with_id = etcd_client::LeaseGrantOptions::new().with_id(id);
+        client.lease_grant(600, Some(with_id)).await.expect("a free id");
+        let put = etcd_client::PutOptions::new().with_lease(id);
+        let older = "{\"address\":\"10.0.0.1\",\"port\":9001}";
+        client.put("/services/orders/orders-1", older, Some(put)).await.expect("taken");
+    });
+    etcd.revoke(&second);
+    eventually(SOON, "it is there with a lease that is kept", || {
+        lease(&etcd).is_some_and(|lease| lease != first && lease != second)
+            && registered.status() == Status::Registered
+    });
+}
+
+#[test]
 fn a_server_that_stood_still_for_longer_than_the_ttl_gets_it_again() {
     let etcd = start();
     let registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
