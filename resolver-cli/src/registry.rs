@@ -36,6 +36,9 @@ pub(crate) struct RegistryArgs {
     /// A file, for its owner alone, with the user's password; else ETCDCTL_PASSWORD or what is in ETCDCTL_USER.
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "consul")]
     password_file: Option<PathBuf>,
+    /// What stands before every key in the etcd cluster, and is shown in none; as an agent's source has it.
+    #[arg(long, value_name = "TEXT", global = true, conflicts_with = "consul")]
+    namespace: Option<String>,
     /// The largest value that is read or written, in bytes.
     #[arg(long, value_name = "BYTES", global = true, default_value_t = VALUE_LIMIT)]
     value_limit: usize,
@@ -97,10 +100,16 @@ impl RegistryArgs {
         if self.etcd.is_empty() {
             return Err(refuse(&"name a registry: --consul URL or --etcd URL"));
         }
-        let (user, password) = self.user()?;
-        let endpoints = self.etcd.clone();
-        let tls = self.tls.etcd();
-        let config = EtcdConfig { endpoints, user, password, tls, ..EtcdConfig::default() };
+        let (user, password) = self.user();
+        let config = EtcdConfig {
+            endpoints: self.etcd.clone(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            user,
+            password,
+            password_file: self.password_file.clone(),
+            tls: self.tls.etcd(),
+            ..EtcdConfig::default()
+        };
         let kv = EtcdKv::new(config).map_err(|error| refuse(&error))?;
         Ok(Registry::Etcd(Rc::new(kv.with_value_limit(self.value_limit))))
     }
@@ -113,7 +122,8 @@ impl RegistryArgs {
         }
     }
 
-    fn user(&self) -> Result<(Option<String>, Option<Secret>), Failure> {
+    /// And the password, if no file has it.
+    fn user(&self) -> (Option<String>, Option<Secret>) {
         let both = from_env("ETCDCTL_USER").unwrap_or_default();
         let (name, with_it) = match both.split_once(':') {
             Some((name, password)) => (name.to_owned(), Some(Secret::new(password))),
@@ -121,13 +131,13 @@ impl RegistryArgs {
         };
         let user = self.user.clone().or_else(|| (!name.is_empty()).then_some(name));
         if user.is_none() && self.password_file.is_none() {
-            return Ok((None, None));
+            return (None, None);
         }
         let password = match &self.password_file {
-            Some(file) => Some(read(file)?),
+            Some(_) => None,
             None => from_env("ETCDCTL_PASSWORD").map(Secret::new).or(with_it),
         };
-        Ok((user, password))
+        (user, password)
     }
 }
 

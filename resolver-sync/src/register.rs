@@ -89,8 +89,8 @@ impl Registrar {
         Ok(Registrar { registry: Registry::Consul(config), avoid: Vec::new() })
     }
 
-    /// Registers with an etcd cluster, below [`EtcdConfig::prefix`]. Of the configuration, the endpoints, the prefix, the
-    /// user and the deadline matter.
+    /// Registers with an etcd cluster, below [`EtcdConfig::prefix`] in [`EtcdConfig::namespace`]. Of the configuration, those
+    /// two, the endpoints, the user, the TLS settings and the deadline matter.
     ///
     /// # Errors
     ///

@@ -5,7 +5,6 @@
 //! certificate whose key is not there yet) is such a case, and ends with the next change.
 
 use std::cell::RefCell;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::choice::TlsConfig;
 use super::config::{ConfigError, ConsulConfig, is_loopback};
 use super::tls;
 use crate::handshake::Shown;
-use crate::secret::Secret;
+use crate::secret::{Secret, Stamp, stamp};
 
 /// What a request is sent with.
 #[derive(Debug)]
@@ -46,9 +45,6 @@ pub(super) struct Clients {
     pub(super) watching: Client,
     pub(super) asking: Client,
 }
-
-/// What changes whenever a file does, whether it is written in place or replaced.
-type Stamp = (u64, u64, i64, i64, u64);
 
 impl Credentials {
     pub(super) fn new(config: &ConsulConfig, addresses: &[reqwest::Url]) -> Result<Self, ConfigError> {
@@ -133,11 +129,6 @@ impl Credentials {
             }
         }
     }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata = file.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec(), metadata.len()))
 }
 
 fn stamps(tls: &TlsConfig) -> Vec<Option<Stamp>> {

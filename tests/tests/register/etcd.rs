@@ -272,6 +272,64 @@ fn a_user_may_be_needed_and_what_is_not_allowed_is_said() {
 }
 
 #[test]
+fn a_password_that_was_changed_is_taken_from_its_file_without_a_restart() {
+    let etcd = start();
+    for command in [
+        &["user", "add", "root:rootpw"][..],
+        &["user", "grant-role", "root", "root"],
+        &["role", "add", "writer"],
+        &["role", "grant-permission", "writer", "--prefix=true", "readwrite", "/services/"],
+        &["user", "add", "svc:canary-1"],
+        &["user", "grant-role", "svc", "writer"],
+        &["auth", "enable"],
+    ] {
+        etcd.etcdctl(command);
+    }
+    let host = Host::new();
+    let file = host.dir().join("password");
+    let write = |password: &str| {
+        std::fs::write(&file, password).expect("our own file");
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("our own file");
+    };
+    write("canary-1");
+    let config = EtcdConfig {
+        endpoints: vec![etcd.url()],
+        user: Some("svc".into()),
+        password_file: Some(file.clone()),
+        ..EtcdConfig::default()
+    };
+    // A source of the agent, with the same file.
+    let agent = host.agent(&format!(
+        "[[source]]\nname = \"e\"\nkind = \"etcd\"\nendpoints = [\"{}\"]\nuser = \"svc\"\npassword_file = \"{}\"\n",
+        etcd.url(),
+        file.display()
+    ));
+    let registered = Registrar::etcd(config).expect("good").register(orders(), SOON).expect("allowed");
+    host.until("orders", "has its endpoint", SOON, |got| got.json()["state"] == "FRESH");
+    etcd.etcdctl_with(
+        &["--user", "root:rootpw", "user", "passwd", "svc", "--interactive=false"],
+        b"canary-2\n",
+    );
+    eventually(
+        SOON,
+        "the old one is refused",
+        || matches!(registered.status(), Status::Unproven(why) | Status::Trying(Some(why)) if why.contains("authentication failed")),
+    );
+    // The watch that stands is not asked again: a connection that ends is what wants the password.
+    etcd.restart();
+    host.until("orders", "is held for want of rights", SOON, |got| got.json()["reason"] == "acl");
+    // Half a renewal is named, and changes nothing.
+    write("two\nlines");
+    eventually(SOON, "it is named", || agent.stderr().contains("the last password stays"));
+    write("canary-2");
+    eventually(SOON, "the new one is taken", || registered.status() == Status::Registered);
+    host.until("orders", "is fresh", SOON, |got| got.json()["state"] == "FRESH");
+    let log = agent.stderr();
+    assert!(log.contains("took the new password") && !log.contains("canary"), "{log}");
+}
+
+#[test]
 fn what_etcd_cannot_do_is_refused_before_anything_is_asked() {
     let config = EtcdConfig { endpoints: vec!["http://127.0.0.1:1".into()], ..EtcdConfig::default() };
     let registrar = Registrar::etcd(config).expect("good");
