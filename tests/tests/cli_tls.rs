@@ -80,6 +80,19 @@ impl Scene<'_> {
         assert!(!registered(), "deregistered before it ends");
     }
 
+    /// A certificate that has expired and is renewed under a `register` that runs.
+    #[track_caller]
+    fn what_is_renewed_is_taken(&self, registered: impl Fn() -> bool) {
+        self.tls.issue_expired("own", &["client".into()]);
+        let own = self.host.start(&self.args(&REGISTER, &self.tls("ca", Some("own"))));
+        let file = self.tls.cert("own").display().to_string();
+        eventually(SOON, "it says which is at fault", || own.stderr().contains(&file));
+        assert!(!registered());
+        self.tls.issue("own", &["client".into()]);
+        eventually(SOON, "it is registered", &registered);
+        assert_eq!(own.terminate(SOON).code(), Some(0), "{}", own.logs());
+    }
+
     /// What each command says of one thing that is not as it has to be: the words, the file and what to do.
     #[track_caller]
     fn refused(&self, tls: &[String], words: &[&str]) {
@@ -174,6 +187,7 @@ fn etcd_by_certificates_and_as_a_user() {
         etcd.etcdctl(&key).contains("10.0.0.1")
     };
     scene.commands_work(found);
+    scene.what_is_renewed_is_taken(found);
     let names = [etcd.url().trim_start_matches("https://").trim_end_matches(":2379").to_owned()];
     scene.what_is_wrong_is_named(|expired| match expired {
         true => scene.tls.issue_expired("server", &names),
@@ -213,12 +227,25 @@ fn consul_by_certificates_and_with_a_token() {
     tls.issue("client", &["client".into()]);
     let consul = consul(&tls, true);
     consul.set_policy("desk", RULES);
-    let token = private(&host, "token", &consul.create_token(&["desk"]));
+    let (first, second) = (consul.create_token(&["desk"]), consul.create_token(&["desk"]));
+    let token = private(&host, "token", &first);
     let url = |consul: &Consul| format!("https://{}:8501", consul.http_addr().ip());
     let registry = |url: &str| ["--consul", url, "--token-file", &token].map(String::from).to_vec();
     let scene =
         Scene { host: &host, tls: &tls, registry: registry(&url(&consul)), server_name: Some(SERVER) };
-    scene.commands_work(|| consul.get("/v1/agent/services")["orders-1"].is_object());
+    let found = || consul.get("/v1/agent/services")["orders-1"].is_object();
+    scene.commands_work(found);
+    scene.what_is_renewed_is_taken(found);
+    // A token that is revoked, and another one in its file.
+    let own = scene.start(&[&REGISTER[..], &["--ttl", "2s"]].concat());
+    eventually(SOON, "it is registered", found);
+    consul.delete_token(&first);
+    consul.deregister("orders-1");
+    eventually(SOON, "it is refused", || own.stderr().contains("check the token"));
+    private(&host, "token", &second);
+    eventually(SOON, "it is there by the new token", found);
+    assert_eq!(own.terminate(SOON).code(), Some(0), "{}", own.logs());
+    assert!(!own.stderr().contains(&first) && !own.stderr().contains(&second), "a token is in the log");
     // Consul reads its certificate when it starts, and when it is told to.
     let names = [SERVER.to_owned()];
     scene.what_is_wrong_is_named(|expired| {
