@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use resolver_sync::etcd::EtcdConfig;
+use resolver_sync::register::{Registrar, Registration, Status};
 use resolver_tests::{Etcd, EtcdOptions, Host, Ran, eventually};
 use serde_json::json;
 
@@ -64,6 +66,28 @@ fn services_settings_and_registrations_of_a_source_are_in_its_namespace() {
     assert_eq!(own.terminate(SOON).code(), Some(0), "{}", own.logs());
     assert_eq!(raw(&etcd, "/desk-a/services/orders/orders-1"), "");
     assert!(!own.stderr().contains("desk-a"), "{}", own.stderr());
+}
+
+#[test]
+fn a_registration_is_read_back_in_its_namespace() {
+    let etcd = Etcd::start(EtcdOptions::new());
+    // Another's, where it would be without.
+    etcd.put("/services/orders/orders-1", "10.9.9.9:1");
+    let config = EtcdConfig { endpoints: vec![etcd.url()], namespace: HOUSE.into(), ..EtcdConfig::default() };
+    let orders = Registration::new("orders", 9001).id("orders-1").address([10, 0, 0, 1].into());
+    let registered = Registrar::etcd(config)
+        .expect("a good configuration")
+        .register(orders.ttl(Duration::from_secs(6)), SOON)
+        .expect("a free id");
+    eventually(SOON, "two looks at it", || registered.counts().beats >= 2);
+    assert_eq!((registered.status(), registered.counts().registrations), (Status::Registered, 1));
+    etcd.del("/desk-a/services/orders/orders-1");
+    eventually(SOON, "it is there again", || {
+        raw(&etcd, "/desk-a/services/orders/orders-1").contains("10.0.0.1")
+    });
+    drop(registered);
+    assert_eq!(raw(&etcd, "/desk-a/services/orders/orders-1"), "");
+    assert_eq!(raw(&etcd, "/services/orders/orders-1"), "10.9.9.9:1");
 }
 
 #[test]
