@@ -90,7 +90,11 @@ impl RegistryArgs {
             let mut config = ConsulConfig::new("consul", "");
             config.addresses.clone_from(&self.consul);
             config.datacenters.extend(self.datacenter.clone());
-            config.token = self.token()?;
+            // A file is read again when it has changed: a watch outlives many a token.
+            config.token_file = self.token_file();
+            if config.token_file.is_none() {
+                config.token = from_env("CONSUL_HTTP_TOKEN").map(Secret::new);
+            }
             config.tls = self.tls.consul("consul")?;
             // A whole store may be listed.
             config.body_limit = LISTED;
@@ -114,12 +118,8 @@ impl RegistryArgs {
         Ok(Registry::Etcd(Rc::new(kv.with_value_limit(self.value_limit))))
     }
 
-    fn token(&self) -> Result<Option<Secret>, Failure> {
-        let file = self.token_file.clone().or_else(|| from_env("CONSUL_HTTP_TOKEN_FILE").map(PathBuf::from));
-        match file {
-            Some(file) => read(&file).map(Some),
-            None => Ok(from_env("CONSUL_HTTP_TOKEN").map(Secret::new)),
-        }
+    fn token_file(&self) -> Option<PathBuf> {
+        self.token_file.clone().or_else(|| from_env("CONSUL_HTTP_TOKEN_FILE").map(PathBuf::from))
     }
 
     /// And the password, if no file has it.
@@ -139,10 +139,6 @@ impl RegistryArgs {
         };
         (user, password)
     }
-}
-
-fn read(file: &std::path::Path) -> Result<Secret, Failure> {
-    Secret::from_file(file).map_err(|error| output::fail(Failure::Usage, error))
 }
 
 fn from_env(name: &str) -> Option<String> {
