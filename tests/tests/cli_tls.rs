@@ -238,7 +238,8 @@ fn consul_by_certificates_and_with_a_token() {
     scene.what_is_renewed_is_taken(found);
     // A token that is revoked, and another one in its file.
     let own = scene.start(&[&REGISTER[..], &["--ttl", "2s"]].concat());
-    eventually(SOON, "it is registered", found);
+    // By its own word: a refusal before it has read itself back would end it.
+    eventually(SOON, "it is registered", || own.stderr().contains(" registered ") && found());
     consul.delete_token(&first);
     consul.deregister("orders-1");
     eventually(SOON, "it is refused", || own.stderr().contains("check the token"));
