@@ -14,6 +14,7 @@ mod registry;
 mod segment;
 mod setting;
 mod sources;
+mod tls;
 mod watch;
 
 use std::path::PathBuf;

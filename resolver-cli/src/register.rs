@@ -4,7 +4,7 @@ mod command;
 mod signals;
 
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,6 +17,7 @@ use resolver_sync::register::{
 use resolver_sync::secret::Secret;
 
 use crate::agent::{LogFormat, log};
+use crate::tls::TlsArgs;
 use crate::{Failure, output};
 use command::{Running, Stopping};
 use signals::{Signals, Wish};
@@ -40,6 +41,9 @@ pub(crate) struct RegisterArgs {
     /// A member of an etcd cluster; several by commas or by naming it again.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     etcd: Vec<String>,
+    /// What stands before every key in the etcd cluster, and is shown in none; as an agent's source has it.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, requires = "etcd")]
+    namespace: String,
     /// What every key begins with, in etcd.
     #[arg(long, value_name = "PREFIX", default_value = "/services/", requires = "etcd")]
     prefix: String,
@@ -52,6 +56,8 @@ pub(crate) struct RegisterArgs {
     /// A file with the user's password, mode 600; or else the variable RESOLVER_ETCD_PASSWORD.
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The instance's id [default: NAME-ADDRESS-PORT].
     #[arg(long)]
     id: Option<String>,
@@ -138,19 +144,27 @@ impl RegisterArgs {
         let registrar = if self.etcd.is_empty() {
             let address = self.consul.as_deref().unwrap_or("http://127.0.0.1:8500");
             let mut config = ConsulConfig::new("register", address);
-            config.token = secret(self.token_file.as_deref(), TOKEN)?;
+            // A file is read again when it has changed: a registration outlives many a token.
+            config.token_file.clone_from(&self.token_file);
+            if self.token_file.is_none() {
+                config.token = secret(TOKEN)?;
+            }
+            config.tls = self.tls.consul("register")?;
             Registrar::consul(config)
         } else {
-            let password = match &self.user {
-                Some(_) => secret(self.password_file.as_deref(), PASSWORD)?,
-                None => None,
+            let password = match (&self.user, &self.password_file) {
+                (Some(_), None) => secret(PASSWORD)?,
+                _ => None,
             };
             Registrar::etcd(EtcdConfig {
                 name: "register".into(),
                 endpoints: self.etcd.clone(),
+                namespace: self.namespace.clone(),
                 prefix: self.prefix.clone(),
                 user: self.user.clone(),
                 password,
+                password_file: self.password_file.clone(),
+                tls: self.tls.etcd(),
                 ..EtcdConfig::default()
             })
         };
@@ -314,13 +328,12 @@ fn fail(error: RegisterError) -> Failure {
     output::fail(failure, error)
 }
 
-fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Secret>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| output::fail(Failure::Usage, error);
-    match (file, std::env::var(variable)) {
-        (Some(file), _) => Secret::from_file(file).map(Some).map_err(|error| usage(&error)),
-        (None, Ok(value)) if !value.is_empty() => Ok(Some(Secret::new(value))),
-        (None, Err(std::env::VarError::NotUnicode(_))) => {
-            Err(usage(&format_args!("{variable} is not printable text")))
+/// From a variable, where no file has it.
+fn secret(variable: &str) -> Result<Option<Secret>, Failure> {
+    match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => Ok(Some(Secret::new(value))),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(output::fail(Failure::Usage, format_args!("{variable} is not printable text")))
         }
         _ => Ok(None),
     }

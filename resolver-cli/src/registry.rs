@@ -12,6 +12,7 @@ use resolver_sync::secret::Secret;
 use resolver_sync::status::{Member, Status};
 use tracing_subscriber::EnvFilter;
 
+use crate::tls::TlsArgs;
 use crate::{Failure, output};
 
 /// The registry. Secrets come from files or the environment, never from the command line.
@@ -20,7 +21,7 @@ pub(crate) struct RegistryArgs {
     /// An agent of Consul: host:port, http://host:port or https://host:port. May be given more than once.
     #[arg(long, value_name = "URL", global = true, conflicts_with = "etcd")]
     consul: Vec<String>,
-    /// A member of an etcd cluster: http://host:port. May be given more than once.
+    /// A member of an etcd cluster: http://host:port or https://host:port. May be given more than once.
     #[arg(long, value_name = "URL", global = true)]
     etcd: Vec<String>,
     /// A file, for its owner alone, with Consul's token; else CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN.
@@ -35,9 +36,14 @@ pub(crate) struct RegistryArgs {
     /// A file, for its owner alone, with the user's password; else ETCDCTL_PASSWORD or what is in ETCDCTL_USER.
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "consul")]
     password_file: Option<PathBuf>,
+    /// What stands before every key in the etcd cluster, and is shown in none; as an agent's source has it.
+    #[arg(long, value_name = "TEXT", global = true, conflicts_with = "consul")]
+    namespace: Option<String>,
     /// The largest value that is read or written, in bytes.
     #[arg(long, value_name = "BYTES", global = true, default_value_t = VALUE_LIMIT)]
     value_limit: usize,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// A registry's keys and its state.
@@ -84,7 +90,12 @@ impl RegistryArgs {
             let mut config = ConsulConfig::new("consul", "");
             config.addresses.clone_from(&self.consul);
             config.datacenters.extend(self.datacenter.clone());
-            config.token = self.token()?;
+            // A file is read again when it has changed: a watch outlives many a token.
+            config.token_file = self.token_file();
+            if config.token_file.is_none() {
+                config.token = from_env("CONSUL_HTTP_TOKEN").map(Secret::new);
+            }
+            config.tls = self.tls.consul("consul")?;
             // A whole store may be listed.
             config.body_limit = LISTED;
             let kv = ConsulKv::new(config).map_err(|error| refuse(&error))?;
@@ -93,22 +104,26 @@ impl RegistryArgs {
         if self.etcd.is_empty() {
             return Err(refuse(&"name a registry: --consul URL or --etcd URL"));
         }
-        let (user, password) = self.user()?;
-        let endpoints = self.etcd.clone();
-        let config = EtcdConfig { endpoints, user, password, ..EtcdConfig::default() };
+        let (user, password) = self.user();
+        let config = EtcdConfig {
+            endpoints: self.etcd.clone(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            user,
+            password,
+            password_file: self.password_file.clone(),
+            tls: self.tls.etcd(),
+            ..EtcdConfig::default()
+        };
         let kv = EtcdKv::new(config).map_err(|error| refuse(&error))?;
         Ok(Registry::Etcd(Rc::new(kv.with_value_limit(self.value_limit))))
     }
 
-    fn token(&self) -> Result<Option<Secret>, Failure> {
-        let file = self.token_file.clone().or_else(|| from_env("CONSUL_HTTP_TOKEN_FILE").map(PathBuf::from));
-        match file {
-            Some(file) => read(&file).map(Some),
-            None => Ok(from_env("CONSUL_HTTP_TOKEN").map(Secret::new)),
-        }
+    fn token_file(&self) -> Option<PathBuf> {
+        self.token_file.clone().or_else(|| from_env("CONSUL_HTTP_TOKEN_FILE").map(PathBuf::from))
     }
 
-    fn user(&self) -> Result<(Option<String>, Option<Secret>), Failure> {
+    /// And the password, if no file has it.
+    fn user(&self) -> (Option<String>, Option<Secret>) {
         let both = from_env("ETCDCTL_USER").unwrap_or_default();
         let (name, with_it) = match both.split_once(':') {
             Some((name, password)) => (name.to_owned(), Some(Secret::new(password))),
@@ -116,18 +131,14 @@ impl RegistryArgs {
         };
         let user = self.user.clone().or_else(|| (!name.is_empty()).then_some(name));
         if user.is_none() && self.password_file.is_none() {
-            return Ok((None, None));
+            return (None, None);
         }
         let password = match &self.password_file {
-            Some(file) => Some(read(file)?),
+            Some(_) => None,
             None => from_env("ETCDCTL_PASSWORD").map(Secret::new).or(with_it),
         };
-        Ok((user, password))
+        (user, password)
     }
-}
-
-fn read(file: &std::path::Path) -> Result<Secret, Failure> {
-    Secret::from_file(file).map_err(|error| output::fail(Failure::Usage, error))
 }
 
 fn from_env(name: &str) -> Option<String> {

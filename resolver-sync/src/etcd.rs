@@ -8,6 +8,7 @@
 //! Watches have been known to lose events on the server's side, so the prefix is also listed again from time to time,
 //! beside the running watch, and what differs is repaired.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ mod codec;
 mod kv;
 pub(crate) mod lease;
 mod list;
+mod login;
 mod member;
+mod namespace;
 mod status;
 
 mod tail;
@@ -46,16 +49,20 @@ pub struct EtcdConfig {
     pub name: String,
     /// The members' URLs, such as `http://10.0.0.1:2379`. One is used at a time; the next one when it fails.
     pub endpoints: Vec<String>,
-    /// What stands before the prefix in this cluster, such as `/desk-a`: a tenant's part of it. Never shown.
+    /// What stands before every key in this cluster, such as `/desk-a`: a tenant's part of it. It is put before the prefix of
+    /// services, before the keys of [`EtcdKv`] and of registrations, and taken away from what is read. Never shown.
     pub namespace: String,
     /// What every key begins with. A slash is added where there is none at the end.
     pub prefix: String,
     /// How instances are written below the prefix.
     pub codec: Codec,
-    /// For clusters with authentication; together with [`EtcdConfig::password`].
+    /// For clusters with authentication; together with [`EtcdConfig::password`] or [`EtcdConfig::password_file`].
     pub user: Option<String>,
     /// Never printed.
     pub password: Option<Secret>,
+    /// A file with the password, in place of `password`; read again at a connection when it has changed, and after a
+    /// refusal. Must be readable by its owner alone.
+    pub password_file: Option<PathBuf>,
     /// For members whose URLs begin with `https://`. They are verified always; by the system's roots unless a file of
     /// roots is named.
     pub tls: EtcdTls,
@@ -79,6 +86,7 @@ impl Default for EtcdConfig {
             codec: Codec::default(),
             user: None,
             password: None,
+            password_file: None,
             tls: EtcdTls::default(),
             heartbeat: Duration::from_secs(1),
             page: 1000,
@@ -111,6 +119,12 @@ pub enum EtcdError {
         "an etcd source has a user without a password, or a password without a user; set both or neither"
     )]
     HalfUser,
+    /// A password and its file.
+    #[error("an etcd source has a password and a password's file; set one of them")]
+    TwoPasswords,
+    /// The password's file cannot be used. Its content is never quoted.
+    #[error("{0}")]
+    Password(String),
     /// One of certificate and key without the other.
     #[error(
         "an etcd source has a certificate without its key, or a key without its certificate; set both or neither"
@@ -120,7 +134,7 @@ pub enum EtcdError {
     #[error("{}: {why}", path.display())]
     File {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
@@ -196,7 +210,7 @@ impl EtcdSource {
                 }
                 End::Gap(fault) => feed.lost(fault),
                 End::Lost(fault) => {
-                    feed.lost(fault);
+                    feed.lost(self.members.noted(fault));
                     self.members.rotate();
                 }
             }
@@ -277,7 +291,8 @@ impl EtcdSource {
             catalogue.begin_at(&range.from);
             let mut listing = Listing::new(&client, url, range, *page, *deadline);
             loop {
-                let page = listing.page().await.map_err(member::Trouble::into_fault)?;
+                let page =
+                    listing.page().await.map_err(|trouble| self.members.noted(trouble.into_fault()))?;
                 if before.cluster != 0 && (page.cluster != before.cluster || page.revision < before.revision)
                 {
                     let detail = format!(

@@ -15,6 +15,7 @@ pub mod dns;
 pub mod etcd;
 pub mod file;
 pub mod guard;
+mod handshake;
 pub mod health;
 pub mod kill;
 pub mod kv;

@@ -77,8 +77,8 @@ enum Registry {
 }
 
 impl Registrar {
-    /// Registers with one Consul agent, which should be this host's own. Of the configuration, the address and the token
-    /// matter.
+    /// Registers with one Consul agent, which should be this host's own. Of the configuration, the address, the token (or its
+    /// file) and the TLS settings matter; files are looked at with each sign of life, and read when they have changed.
     ///
     /// # Errors
     ///
@@ -89,8 +89,8 @@ impl Registrar {
         Ok(Registrar { registry: Registry::Consul(config), avoid: Vec::new() })
     }
 
-    /// Registers with an etcd cluster, below [`EtcdConfig::prefix`]. Of the configuration, the endpoints, the prefix, the
-    /// user and the deadline matter.
+    /// Registers with an etcd cluster, below [`EtcdConfig::prefix`] in [`EtcdConfig::namespace`]. Of the configuration, those
+    /// two, the endpoints, the user, the TLS settings and the deadline matter.
     ///
     /// # Errors
     ///

@@ -103,6 +103,15 @@ impl fmt::Debug for Secret {
 /// Longest secret that is read from a file, in bytes.
 const LIMIT: u64 = 4096;
 
+/// What changes whenever a file does, whether it is written in place or replaced.
+pub(crate) type Stamp = (u64, u64, i64, i64, u64);
+
+/// None where there is no such file.
+pub(crate) fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec(), metadata.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};

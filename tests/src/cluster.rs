@@ -5,7 +5,7 @@
 //! off from the others while the clients still reach it.
 //!
 //! [`Stage`] puts an agent of ours and a [`Witness`] beside a cluster: a process that reads all the time and writes down
-//! each answer. [`History`] is the oracle: the sets that the registry really held, in their order. An answer that is
+//! each answer. An instance of `resolver register` is there, too, and has to be there again after each fault. [`History`] is the oracle: the sets that the registry really held, in their order. An answer that is
 //! none of them, or an older one than before, is a violation, and so is an empty one that never was.
 //! [`Fault`] has the faults.
 
@@ -14,13 +14,13 @@ mod consul;
 mod etcd;
 mod fault;
 mod history;
+mod kept;
 mod lease;
 mod network;
 mod recovery;
 mod registry;
 mod sockets;
 mod stage;
-mod tls;
 mod witness;
 
 pub use access::Access;

@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 use std::ops::Deref;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::address;
-use crate::certificates::{Authority, Certificate};
 use crate::http::request;
 use crate::process::{Process, output_within};
 use crate::scratch;
 use crate::servers;
+use crate::tls::Tls;
 use crate::wait::try_until;
 
 /// Clients, peers, health.
@@ -58,7 +57,7 @@ pub struct Etcd {
     process: Process,
     address: Ipv4Addr,
     etcdctl: PathBuf,
-    tls: bool,
+    tls: Option<Box<Tls>>,
     // Dropped after the process that uses it: fields drop in their order.
     dir: TempDir,
 }
@@ -95,18 +94,20 @@ impl Etcd {
             format!("--initial-cluster=member-1={peer}"),
             format!("--listen-metrics-urls={metrics}"),
         ];
-        if options.tls {
-            let file = |name: &str| dir.path().join(name).display().to_string();
-            write_certificates(dir.path(), &address.to_string());
-            args.push(format!("--cert-file={}", file("server.pem")));
-            args.push(format!("--key-file={}", file("server.key")));
-            args.push(format!("--trusted-ca-file={}", file("ca.pem")));
+        // Of one authority for the server and its clients; the clients' common name is `client`.
+        let tls = options.tls.then(|| Box::new(Tls::new(dir.path())));
+        if let Some(tls) = &tls {
+            tls.issue("server", &[address.to_string()]);
+            tls.issue("client", &["client".to_owned()]);
+            args.push(format!("--cert-file={}", tls.cert("server").display()));
+            args.push(format!("--key-file={}", tls.key("server").display()));
+            args.push(format!("--trusted-ca-file={}", tls.ca().display()));
             args.push("--client-cert-auth".to_owned());
         }
         args.extend(options.args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let process = Process::start("etcd", &program, &args, dir.path());
-        let etcd = Etcd { process, address, etcdctl, tls: options.tls, dir };
+        let etcd = Etcd { process, address, etcdctl, tls, dir };
         etcd.wait_until_ready();
         etcd
     }
@@ -132,8 +133,18 @@ impl Etcd {
 
     /// Where clients connect: `http://127.X.Y.Z:2379`, or `https:` with TLS.
     pub fn url(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}:{}", self.address, PORTS[0])
+    }
+
+    /// Its certificates, with TLS: `server`, which it reads at each connection, and `client`.
+    ///
+    /// # Panics
+    ///
+    /// Without TLS.
+    #[track_caller]
+    pub fn tls(&self) -> &Tls {
+        self.tls.as_deref().expect("an etcd that was started with TLS")
     }
 
     /// Where `ca.pem`, `client.pem` and `client.key` are, with TLS.
@@ -222,7 +233,7 @@ impl Etcd {
 
     fn etcdctl_args(&self, args: &[&str]) -> Vec<String> {
         let mut all = vec![format!("--endpoints={}", self.url()), "--command-timeout=10s".to_owned()];
-        if self.tls {
+        if self.tls.is_some() {
             let file = |name: &str| self.dir.path().join(name).display().to_string();
             all.push(format!("--cacert={}", file("ca.pem")));
             all.push(format!("--cert={}", file("client.pem")));
@@ -245,23 +256,5 @@ impl Etcd {
         if let Err(why) = ready.and_then(|running| running) {
             panic!("etcd on {} is not ready: {why}{}", self.address, self.logs());
         }
-    }
-}
-
-/// Of one authority for the server and its clients; the clients' common name is `client`.
-fn write_certificates(dir: &Path, server: &str) {
-    let authority = Authority::new();
-    let write = |name: &str, text: &str| {
-        let file = dir.join(name);
-        let mode = std::fs::Permissions::from_mode(0o600);
-        let written = std::fs::write(&file, text).and_then(|()| std::fs::set_permissions(&file, mode));
-        written.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    };
-    write("ca.pem", authority.cert_pem());
-    for (name, Certificate { cert_pem, key_pem }) in
-        [("server", authority.issue(&[server])), ("client", authority.issue(&["client"]))]
-    {
-        write(&format!("{name}.pem"), &cert_pem);
-        write(&format!("{name}.key"), &key_pem);
     }
 }

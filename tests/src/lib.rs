@@ -49,6 +49,7 @@ mod resolver;
 pub mod scale;
 mod scratch;
 mod servers;
+mod tls;
 mod wait;
 
 pub use address::loopback;
@@ -61,4 +62,5 @@ pub use process::{Process, is_alive};
 pub use registry::Registry;
 pub use resolver::{Host, Ran};
 pub use servers::server;
+pub use tls::Tls;
 pub use wait::{eventually, try_until, until};

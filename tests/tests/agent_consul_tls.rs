@@ -109,20 +109,20 @@ fn who_is_believed_and_who_is_not() {
     files.write("other.pem", Authority::new().cert_pem());
     let consul = files.consul(ConsulOptions::new(), "server");
     let addresses = [https(&consul)];
-    let not_believed = |lines: String, words: &str| {
+    let not_believed = |lines: String, words: &str, advice: &str| {
         let agent = files.agent(&addresses, &lines);
         until_it_says(&agent, words);
-        eventually(SOON, "it says what to check", || agent.stderr().contains("check ca_file"));
+        until_it_says(&agent, advice);
         assert_ne!(files.host.get("orders").json()["state"], "FRESH", "{}", agent.stderr());
     };
     let (ca, name) = (Some("client"), Some(SERVER));
-    not_believed(files.tls("other", ca, name), "invalid peer certificate");
+    not_believed(files.tls("other", ca, name), "invalid peer certificate", "other.pem vouches for");
     // Signed by the right one, for another name; with no name of its own, for the address.
-    not_believed(files.tls("ca", ca, Some("server.dc2.consul")), "certificate not valid for name");
-    not_believed(files.tls("ca", ca, None), "certificate not valid for name");
+    not_believed(files.tls("ca", ca, Some("server.dc2.consul")), "not valid for name", "check server_name");
+    not_believed(files.tls("ca", ca, None), "not valid for name", "check server_name");
     // The agent does not believe whoever shows nothing, or what has expired.
-    not_believed(files.tls("ca", None, name), "received fatal alert");
-    not_believed(files.tls("ca", Some("expired"), name), "received fatal alert");
+    not_believed(files.tls("ca", None, name), "received fatal alert", "set cert_file and key_file");
+    not_believed(files.tls("ca", Some("expired"), name), "received fatal alert", "expired.pem: renew it");
 
     let _agent = files.agent(&addresses, &files.tls("ca", ca, name));
     files.until_fresh(1);

@@ -4,8 +4,6 @@ mod consul;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-#[cfg(feature = "etcd")]
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +19,6 @@ use crate::etcd::Codec;
 use crate::file::FileSource;
 use crate::kv::Kv;
 use crate::overlay::{OverlaySource, Rule};
-#[cfg(feature = "etcd")]
-use crate::secret::Secret;
 use crate::source::Source;
 #[cfg(not(feature = "etcd"))]
 use serde::de::IgnoredAny as Codec;
@@ -192,7 +188,7 @@ impl SourceConfig {
             prefix: self.prefix.clone().unwrap_or_else(|| codec.usual_prefix().into()),
             codec,
             user: self.user.clone(),
-            password: self.secret(self.password_file.as_deref())?,
+            password_file: self.password_file.clone(),
             tls: EtcdTls {
                 ca_file: self.ca_file.clone(),
                 cert_file: self.cert_file.clone(),
@@ -297,14 +293,6 @@ impl SourceConfig {
                 self.refuse(&format!("{key} is not a setting of this kind; it has {}", known.join(", ")))
             }
             None => Ok(()),
-        }
-    }
-
-    #[cfg(feature = "etcd")]
-    fn secret(&self, path: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
-        match path.map(Secret::from_file).transpose() {
-            Ok(secret) => Ok(secret),
-            Err(error) => self.refuse(&error.to_string()),
         }
     }
 

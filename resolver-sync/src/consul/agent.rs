@@ -238,7 +238,10 @@ impl Agents {
         if let Some(control) = &request.cache_control {
             builder = builder.header(CACHE_CONTROL, control);
         }
-        let failed = |error: reqwest::Error| self.fault(Reason::Unreachable, request, cause(&error));
+        let failed = |error: reqwest::Error| {
+            let words = self.credentials.advised(cause(&error));
+            self.fault(Reason::Unreachable, request, words)
+        };
         let mut response = builder.send().await.map_err(failed)?;
         let took = started.elapsed();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -296,11 +299,7 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
     if std::ptr::addr_eq(innermost, error) && error.is_redirect() {
         return "a redirect, which is never followed".into();
     }
-    let words = innermost.to_string();
-    // Whichever side it is that does not believe the other.
-    let tls = ["certificate", "Certificate", "UnknownCA"].iter().any(|word| words.contains(word));
-    let advice = "; check ca_file, server_name, cert_file and the agent's own certificate";
-    if tls { words + advice } else { words }
+    innermost.to_string()
 }
 
 /// How many reads that do not block are under way at once.

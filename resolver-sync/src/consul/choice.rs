@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::config::ConfigError;
+
 /// Which services a source watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Services {
@@ -112,4 +114,36 @@ pub struct TlsConfig {
     pub key_file: Option<PathBuf>,
     /// The name that an agent's certificate must have, in place of the address's host; `server.dc1.consul`, say.
     pub server_name: Option<String>,
+}
+
+impl TlsConfig {
+    /// What was set of it; none where nothing was. `source` is for the error alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where something is set beside `ca_file`, and that is not.
+    pub fn of(
+        source: &str,
+        ca_file: Option<PathBuf>,
+        cert_file: Option<PathBuf>,
+        key_file: Option<PathBuf>,
+        server_name: Option<String>,
+    ) -> Result<Option<Self>, ConfigError> {
+        let Some(ca_file) = ca_file else {
+            let given = [
+                ("cert_file", cert_file.is_some()),
+                ("key_file", key_file.is_some()),
+                ("server_name", server_name.is_some()),
+            ];
+            return match given.iter().find(|(_, given)| *given) {
+                Some((key, _)) => {
+                    let what =
+                        format!("{key} wants ca_file: the authorities that signed the agents' certificates");
+                    Err(ConfigError::new(source, what))
+                }
+                None => Ok(None),
+            };
+        };
+        Ok(Some(TlsConfig { ca_file, cert_file, key_file, server_name }))
+    }
 }

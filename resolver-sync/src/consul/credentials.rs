@@ -5,7 +5,6 @@
 //! certificate whose key is not there yet) is such a case, and ends with the next change.
 
 use std::cell::RefCell;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use super::choice::TlsConfig;
 use super::config::{ConfigError, ConsulConfig, is_loopback};
 use super::tls;
-use crate::secret::Secret;
+use crate::handshake::Shown;
+use crate::secret::{Secret, Stamp, stamp};
 
 /// What a request is sent with.
 #[derive(Debug)]
@@ -45,9 +45,6 @@ pub(super) struct Clients {
     pub(super) watching: Client,
     pub(super) asking: Client,
 }
-
-/// What changes whenever a file does, whether it is written in place or replaced.
-type Stamp = (u64, u64, i64, i64, u64);
 
 impl Credentials {
     pub(super) fn new(config: &ConsulConfig, addresses: &[reqwest::Url]) -> Result<Self, ConfigError> {
@@ -84,6 +81,23 @@ impl Credentials {
         self.now.borrow().clients.clone()
     }
 
+    /// An error's words, with what to do where TLS is at fault.
+    pub(super) fn advised(&self, words: String) -> String {
+        let tls = self.tls.as_ref();
+        let shown = Shown {
+            ca_file: tls.map(|tls| tls.ca_file.as_path()),
+            cert_file: tls.and_then(|tls| tls.cert_file.as_deref()),
+            server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+        };
+        // Without a certificate of ours, a connection that ends may be an answer to that.
+        let nothing_shown = tls.is_some_and(|tls| tls.cert_file.is_none());
+        let advice = if nothing_shown { shown.advice_at_start(&words) } else { shown.advice(&words) };
+        match advice {
+            Some(advice) => format!("{words}; {advice}"),
+            None => words,
+        }
+    }
+
     /// Reads what has changed.
     pub(super) fn refresh(&self) {
         let mut now = self.now.borrow_mut();
@@ -115,11 +129,6 @@ impl Credentials {
             }
         }
     }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata = file.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec(), metadata.len()))
 }
 
 fn stamps(tls: &TlsConfig) -> Vec<Option<Stamp>> {

@@ -47,6 +47,11 @@ impl LocalAgent {
         Ok(LocalAgent { agents: Agents::new(config)? })
     }
 
+    /// Takes the token and the certificates that are in their files now.
+    pub(crate) fn refresh(&self) {
+        self.agents.refresh();
+    }
+
     /// The agent's own service of this id.
     pub(crate) async fn service(&self, id: &str) -> Result<Option<LocalService>, Fault> {
         let request = Request::get(["agent", "service", id]);

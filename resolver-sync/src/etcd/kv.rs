@@ -13,14 +13,16 @@ use crate::kv::{
 };
 use crate::source::{Fault, LocalFuture};
 
-use super::codec::Range;
 use super::list::Listing;
 use super::member::{Members, Trouble, within};
+use super::namespace::Namespace;
 use super::{EtcdConfig, EtcdError};
 
-/// The keys of one etcd cluster. Of the configuration, prefix and codec are left aside: they are about services.
+/// The keys of one etcd cluster, or of one namespace in it. Of the configuration, prefix and codec are left aside: they are
+/// about services.
 pub struct EtcdKv {
     config: EtcdConfig,
+    namespace: Namespace,
     members: Members,
     value_limit: usize,
 }
@@ -32,8 +34,8 @@ impl EtcdKv {
     ///
     /// [`EtcdError`] says which setting cannot be used.
     pub fn new(config: EtcdConfig) -> Result<Self, EtcdError> {
-        let members = Members::new(&config)?;
-        Ok(EtcdKv { config, members, value_limit: VALUE_LIMIT })
+        let (members, namespace) = (Members::new(&config)?, Namespace::new(&config.namespace));
+        Ok(EtcdKv { config, namespace, members, value_limit: VALUE_LIMIT })
     }
 
     /// With another limit for values, in bytes. etcd's own is 1.5 MiB for a whole request.
@@ -48,6 +50,10 @@ impl EtcdKv {
 
     pub(super) fn members(&self) -> &Members {
         &self.members
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     /// A client that is connected. A member that does not let itself be connected to is left for the next one: nothing
@@ -73,7 +79,7 @@ impl EtcdKv {
 
     /// A failed member is left, so that the next attempt is another's.
     fn failed(&self, trouble: Trouble) -> Fault {
-        let fault = trouble.into_fault();
+        let fault = self.members.noted(trouble.into_fault());
         if matches!(fault.reason, Reason::Unreachable | Reason::NoLeader) {
             self.members.rotate();
         }
@@ -85,12 +91,12 @@ impl EtcdKv {
         let answer = retry(|| async {
             let (client, url) = self.client().await?;
             let mut client = client.kv_client();
-            let call = client.get(key, None);
+            let call = client.get(self.namespace.key(key), None);
             let outcome = within(self.config.deadline, url, "reading a key", call).await;
             outcome.map_err(|trouble| KvError::Registry(self.failed(trouble)))
         });
         let mut answer = answer.await?;
-        match answer.take_kvs().pop().map(|kv| entry(&kv)) {
+        match answer.take_kvs().pop().map(|kv| entry(&kv, &self.namespace)) {
             None => Ok(None),
             Some(Ok(entry)) if entry.value.len() > self.value_limit => {
                 Err(KvError::too_large(key, entry.value.len(), self.value_limit))
@@ -110,7 +116,7 @@ impl EtcdKv {
                 let page = listing.page().await.map_err(|trouble| KvError::Registry(self.failed(trouble)))?;
                 all.revision = number(page.revision);
                 for kv in &page.kvs {
-                    match entry(kv) {
+                    match entry(kv, &self.namespace) {
                         Ok(entry) => sort_in(&mut all, entry, self.value_limit),
                         Err(refused) => all.refused.push(refused),
                     }
@@ -124,16 +130,15 @@ impl EtcdKv {
     }
 
     fn listing(&self, client: &Client, url: &str, target: &Target) -> Listing {
-        let (from, end) = range_of(target);
-        Listing::new(client, url, Range { from, end }, self.config.page, self.config.deadline)
+        Listing::new(client, url, self.namespace.range(target), self.config.page, self.config.deadline)
     }
 
     async fn transact(&self, checks: &[Check], ops: &[Op]) -> Result<Outcome, KvError> {
         vet(self, checks, ops)?;
         let (client, url) = self.client().await?;
         let mut client = client.kv_client();
-        let whens: Vec<Compare> = checks.iter().map(compare).collect();
-        let thens = ops.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
+        let whens: Vec<Compare> = checks.iter().map(|check| compare(check, &self.namespace)).collect();
+        let thens = ops.iter().map(|op| operation(op, &self.namespace)).collect::<Result<Vec<_>, _>>()?;
         let call = client.txn(Txn::new().when(whens).and_then(thens));
         let answer = match within(self.config.deadline, url, "writing", call).await {
             Ok(answer) => answer,
@@ -232,30 +237,10 @@ impl Kv for EtcdKv {
     }
 }
 
-/// The keys of a target: from the first one on, up to the second one.
-fn range_of(target: &Target) -> (Vec<u8>, Vec<u8>) {
-    let from = target.text().as_bytes().to_vec();
-    match target {
-        Target::Key(_) => {
-            let end = [from.as_slice(), &[0]].concat();
-            (from, end)
-        }
-        // etcd's words for every key.
-        Target::Prefix(_) if from.is_empty() => (vec![0], vec![0]),
-        Target::Prefix(_) => {
-            let mut end = from.clone();
-            if let Some(last) = end.last_mut() {
-                *last += 1;
-            }
-            (from, end)
-        }
-    }
-}
-
 /// A key as it was read; refused where it is no text.
-fn entry(kv: &KeyValue) -> Result<Entry, Refused> {
-    let revision = number(kv.mod_revision());
-    match std::str::from_utf8(kv.key()) {
+fn entry(kv: &KeyValue, namespace: &Namespace) -> Result<Entry, Refused> {
+    let (revision, key) = (number(kv.mod_revision()), namespace.inside(kv.key()));
+    match std::str::from_utf8(key) {
         Ok(key) => Ok(Entry {
             key: key.into(),
             value: kv.value().to_vec(),
@@ -264,15 +249,15 @@ fn entry(kv: &KeyValue) -> Result<Entry, Refused> {
             leased: kv.lease() != 0,
         }),
         Err(_) => {
-            let key = kv.key().escape_ascii().to_string();
+            let key = key.escape_ascii().to_string();
             Err(Refused { key, why: "the key is not UTF-8".into(), revision })
         }
     }
 }
 
 /// A key as a watch tells of it.
-fn seen(kv: &KeyValue, limit: usize) -> (String, Seen) {
-    match entry(kv) {
+fn seen(kv: &KeyValue, namespace: &Namespace, limit: usize) -> (String, Seen) {
+    match entry(kv, namespace) {
         Ok(entry) if entry.value.len() > limit => {
             let why = KvError::too_large(&entry.key, entry.value.len(), limit).to_string();
             let refused = Refused { key: entry.key.clone(), why, revision: entry.revision };
@@ -283,24 +268,24 @@ fn seen(kv: &KeyValue, limit: usize) -> (String, Seen) {
     }
 }
 
-fn compare(check: &Check) -> Compare {
+fn compare(check: &Check, namespace: &Namespace) -> Compare {
     match check {
         Check::Revision { key, revision } => {
             let revision = i64::try_from(*revision).unwrap_or(i64::MAX);
-            Compare::mod_revision(key.as_str(), CompareOp::Equal, revision)
+            Compare::mod_revision(namespace.key(key), CompareOp::Equal, revision)
         }
-        Check::Absent { key } => Compare::version(key.as_str(), CompareOp::Equal, 0),
+        Check::Absent { key } => Compare::version(namespace.key(key), CompareOp::Equal, 0),
     }
 }
 
-fn operation(op: &Op) -> Result<TxnOp, KvError> {
+fn operation(op: &Op, namespace: &Namespace) -> Result<TxnOp, KvError> {
     Ok(match op {
         Op::Put { key, value, lease, .. } => {
             let lease = lease.as_ref().map(id_of).transpose()?;
             let options = lease.map(|id| PutOptions::new().with_lease(id));
-            TxnOp::put(key.as_str(), value.as_slice(), options)
+            TxnOp::put(namespace.key(key), value.as_slice(), options)
         }
-        Op::Delete { key } => TxnOp::delete(key.as_str(), None),
+        Op::Delete { key } => TxnOp::delete(namespace.key(key), None),
     })
 }
 

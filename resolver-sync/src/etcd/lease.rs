@@ -12,11 +12,13 @@ use etcd_client::{
 use crate::source::Fault;
 
 use super::member::{Members, within};
+use super::namespace::Namespace;
 use super::{EtcdConfig, EtcdError};
 
 /// The members of a cluster, as a registration sees them.
 pub(crate) struct Lessor {
     members: Members,
+    namespace: Namespace,
     deadline: std::time::Duration,
 }
 
@@ -31,7 +33,8 @@ pub(crate) struct Holding {
 
 impl Lessor {
     pub(crate) fn new(config: &EtcdConfig) -> Result<Self, EtcdError> {
-        Ok(Lessor { members: Members::new(config)?, deadline: config.deadline })
+        let (members, namespace) = (Members::new(config)?, Namespace::new(&config.namespace));
+        Ok(Lessor { members, namespace, deadline: config.deadline })
     }
 
     /// Goes on to the next member.
@@ -75,6 +78,7 @@ impl Lessor {
 
     /// What stands under a key, read from the leader.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<Holding>, Fault> {
+        let key = self.namespace.key(key);
         let asked = async |mut client: Client| client.get(key, Some(GetOptions::new())).await;
         let answer = self.call("reading a key", asked).await?;
         Ok(answer.kvs().first().map(Holding::of))
@@ -89,13 +93,14 @@ impl Lessor {
         lease: i64,
         seen: i64,
     ) -> Result<Result<(), Option<Holding>>, Fault> {
+        let key = self.namespace.key(key);
         let unchanged = match seen {
-            0 => Compare::create_revision(key, CompareOp::Equal, 0),
-            seen => Compare::mod_revision(key, CompareOp::Equal, seen),
+            0 => Compare::create_revision(key.clone(), CompareOp::Equal, 0),
+            seen => Compare::mod_revision(key.clone(), CompareOp::Equal, seen),
         };
         let txn = Txn::new()
             .when([unchanged])
-            .and_then([TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease)))])
+            .and_then([TxnOp::put(key.clone(), value, Some(PutOptions::new().with_lease(lease)))])
             .or_else([TxnOp::get(key, None)]);
         let answer = self.call("putting a key", async |mut client: Client| client.txn(txn).await).await?;
         if answer.succeeded() {
@@ -110,8 +115,9 @@ impl Lessor {
 
     /// Removes a key, unless it goes with another lease by now.
     pub(crate) async fn delete_if(&self, key: &str, lease: i64) -> Result<(), Fault> {
+        let key = self.namespace.key(key);
         let txn = Txn::new()
-            .when([Compare::lease(key, CompareOp::Equal, lease)])
+            .when([Compare::lease(key.clone(), CompareOp::Equal, lease)])
             .and_then([TxnOp::delete(key, None)]);
         self.call("deleting a key", async |mut client: Client| client.txn(txn).await).await.map(|_| ())
     }
@@ -122,7 +128,8 @@ impl Lessor {
     {
         let client = self.members.client().await?;
         let url = self.members.url();
-        within(self.deadline, url, what, call(client)).await.map_err(super::member::Trouble::into_fault)
+        let called = within(self.deadline, url, what, call(client)).await;
+        called.map_err(|trouble| self.members.noted(trouble.into_fault()))
     }
 }
 

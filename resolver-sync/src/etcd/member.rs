@@ -12,12 +12,15 @@ use tonic::transport::Endpoint;
 
 use crate::source::Fault;
 
+use super::login::Login;
 use super::{EtcdConfig, EtcdError, EtcdTls};
 
 /// HTTP/2 pings. A server punishes what is faster than 5 s; the watch's own heartbeat finds silence sooner.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// Pings that are faster are answered with `too_many_pings`, and the connection is closed.
 const _: () = assert!(KEEP_ALIVE.0.as_secs() >= 5, "etcd's servers punish this");
+/// What is being done, in a fault's words.
+const CONNECTING: &str = "connecting";
 /// Enough for a page of a thousand instances without waiting for window updates.
 const WINDOW: u32 = 4 << 20;
 
@@ -25,8 +28,7 @@ const WINDOW: u32 = 4 << 20;
 pub(super) struct Members {
     endpoints: Vec<(String, Endpoint)>,
     tls: EtcdTls,
-    options: ConnectOptions,
-    has_user: bool,
+    login: Option<Login>,
     deadline: Duration,
     state: Mutex<State>,
 }
@@ -63,16 +65,8 @@ impl Members {
                 return Err(EtcdError::Endpoint { url, why: causes(&error) });
             }
         }
-        // Without a leader a member would sit on its watches for ever; so it has to end them.
-        let mut options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
-        let has_user = config.user.is_some();
-        match (&config.user, &config.password) {
-            (Some(user), Some(password)) => options = options.with_user(user, password.expose()),
-            (None, None) => {}
-            _ => return Err(EtcdError::HalfUser),
-        }
-        let tls = config.tls.clone();
-        Ok(Members { endpoints, tls, options, has_user, deadline: config.deadline, state: Mutex::default() })
+        let (login, tls) = (Login::new(config)?, config.tls.clone());
+        Ok(Members { endpoints, tls, login, deadline: config.deadline, state: Mutex::default() })
     }
 
     /// The URL of the member in use.
@@ -136,24 +130,50 @@ impl Members {
     async fn connect(&self, member: usize) -> Result<Client, Fault> {
         let (url, endpoint) = &self.endpoints[member];
         let endpoint = self.secured(url, endpoint)?;
+        // Without a leader a member would sit on its watches for ever; so it has to end them.
+        let nobody = || ConnectOptions::new().with_require_leader(true);
+        let options = match &self.login {
+            // The client renews its token by the password of now; one that was changed wants a new client.
+            Some(login) => {
+                nobody().with_auto_token_refresh(true).with_user(login.user(), login.password().expose())
+            }
+            None => nobody(),
+        };
         let connect = async {
             let channel = Channel::Tonic(endpoint.connect().await?);
-            match Client::from_channel(channel.clone(), Some(self.options.clone())).await {
+            match Client::from_channel(channel.clone(), Some(options)).await {
                 // Users are made before authentication is enabled; until then nobody has to log in.
                 Err(Error::GRpcStatus(status))
-                    if self.has_user && status.message().contains("not enabled") =>
+                    if self.login.is_some() && status.message().contains("not enabled") =>
                 {
                     tracing::warn!(%url, "a user is configured, but the cluster's authentication is off");
-                    let options = ConnectOptions::new().with_require_leader(true);
-                    Client::from_channel(channel, Some(options)).await
+                    Client::from_channel(channel, Some(nobody())).await
                 }
                 other => other,
             }
         };
-        match within(self.deadline, url, "connecting", connect).await {
+        match within(self.deadline, url, CONNECTING, connect).await {
             Ok(client) => Ok(client),
-            Err(trouble) => Err(trouble.into_fault()),
+            Err(trouble) => Err(self.noted(trouble.into_fault())),
         }
+    }
+
+    /// Takes note of a fault on its way out. One for want of a right ends the connection if there is another password by
+    /// now. One of TLS is given what to do about it, once: a member's word on our certificate comes with the first answer,
+    /// after the connection.
+    pub(super) fn noted(&self, mut fault: Fault) -> Fault {
+        if fault.reason == Reason::Acl && self.login.as_ref().is_some_and(Login::has_changed) {
+            self.close();
+        }
+        let shown = self.tls.shown();
+        let started = fault.detail.contains("https://") && fault.detail.contains(CONNECTING);
+        let advice = if started { shown.advice_at_start(&fault.detail) } else { shown.advice(&fault.detail) };
+        if let Some(advice) = advice
+            && !fault.detail.ends_with(&advice)
+        {
+            fault.detail = format!("{}; {advice}", fault.detail);
+        }
+        fault
     }
 
     /// With the certificates as they are now: they may have been renewed since the last connection.
@@ -161,7 +181,7 @@ impl Members {
         if !url.starts_with("https://") {
             return Ok(endpoint.clone());
         }
-        let fault = |why: String| Fault::new(Reason::Unreachable, format!("etcd {url}: connecting: {why}"));
+        let fault = |why: String| Fault::new(Reason::Unreachable, format!("etcd {url}: {CONNECTING}: {why}"));
         let host = endpoint.uri().host().unwrap_or_default();
         let tls = self.tls.load(host).map_err(|error| fault(error.to_string()))?;
         endpoint.clone().tls_config(tls).map_err(|error| fault(causes(&error)))
@@ -261,7 +281,7 @@ fn endpoint(url: &str, config: &EtcdConfig) -> Result<(String, Endpoint), EtcdEr
     if !secure && config.tls.is_set() {
         return Err(invalid("certificates are set, and http:// uses none; it has to begin with https://"));
     }
-    if config.password.is_some() && !secure && !is_loopback(authority) {
+    if (config.password.is_some() || config.password_file.is_some()) && !secure && !is_loopback(authority) {
         return Err(invalid(
             "a password would go there unencrypted; it goes to a loopback address or by https:// only",
         ));

@@ -80,7 +80,7 @@ impl EtcdKv {
 
     async fn ask(&self, member: usize) -> Result<Said, (String, Fault)> {
         let url = self.members().url_of(member).to_owned();
-        let of_this = |fault| (url.clone(), fault);
+        let of_this = |fault| (url.clone(), self.members().noted(fault));
         let (client, url) = self.members().client_of(member).await.map_err(of_this)?;
         let deadline = self.config().deadline;
         let started = Instant::now();
@@ -123,7 +123,9 @@ impl EtcdKv {
             };
             let started = Instant::now();
             let mut kv = client.kv_client();
-            match within(self.config().deadline, url, "reading", kv.get(PROBE, None)).await {
+            match within(self.config().deadline, url, "reading", kv.get(self.namespace().key(PROBE), None))
+                .await
+            {
                 Ok(answer) => {
                     let revision = answer.header().and_then(|header| u64::try_from(header.revision()).ok());
                     return Ok((revision, milliseconds(started.elapsed())));
@@ -132,7 +134,7 @@ impl EtcdKv {
                     fault if fault.reason == Reason::Acl && fault.detail.contains("permission denied") => {
                         return Ok((None, milliseconds(started.elapsed())));
                     }
-                    fault => last = Some(fault),
+                    fault => last = Some(self.members().noted(fault)),
                 },
             }
         }

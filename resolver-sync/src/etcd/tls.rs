@@ -7,6 +7,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use zeroize::Zeroizing;
 
 use super::EtcdError;
+use crate::handshake::Shown;
 
 /// Certificates and keys for members with `https://` URLs. The files are read at each connection, so what is renewed in
 /// place is used from the next one on.
@@ -30,6 +31,15 @@ impl EtcdTls {
     /// Whether anything is set.
     pub(super) fn is_set(&self) -> bool {
         *self != EtcdTls::default()
+    }
+
+    /// What may be named of it.
+    pub(super) fn shown(&self) -> Shown<'_> {
+        Shown {
+            ca_file: self.ca_file.as_deref(),
+            cert_file: self.cert_file.as_deref(),
+            server_name: self.server_name.as_deref(),
+        }
     }
 
     /// Reads the files.

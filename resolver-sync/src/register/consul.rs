@@ -157,6 +157,8 @@ impl<'a> AgentBackend<'a> {
 
 impl Backend for AgentBackend<'_> {
     async fn register(&mut self, orders: &Orders) -> Result<(), Trouble> {
+        // What was renewed meanwhile is taken without a restart.
+        self.agent.refresh();
         self.claim().await?;
         self.agent.register(&self.definition(orders)).await?;
         // Two may have found the place free at one moment; the later one has it.
@@ -177,6 +179,7 @@ impl Backend for AgentBackend<'_> {
     }
 
     async fn beat(&mut self, orders: &Orders) -> Result<Beat, Trouble> {
+        self.agent.refresh();
         // First of all: a pass for a check of this id must not be one for another's service.
         let Some(service) = self.agent.service(&self.id).await? else {
             return Ok(Beat::Vanished("the agent does not have it".into()));

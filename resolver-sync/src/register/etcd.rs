@@ -1,8 +1,10 @@
 //! Registration in etcd: a key with a lease, in the seed's form.
 //!
-//! The lease is the owner's mark: whatever goes with another lease is another's, and is never removed. The key is
-//! created by a transaction that finds it absent, so of two that begin at one moment one has it.
+//! The lease is the owner's mark: whatever goes with another lease is another's, and is never removed. That of a lease we
+//! had before is our own: a cluster that is restored brings back the key as it was. The key is created by a
+//! transaction that finds it absent, so of two that begin at one moment one has it.
 
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use resolver_core::Reason;
@@ -22,6 +24,8 @@ pub(super) struct LeaseBackend<'a> {
     registration: &'a Registration,
     key: String,
     lease: Option<i64>,
+    /// Every lease that was ours, the latest last.
+    granted: VecDeque<i64>,
     /// Whether the key was there with a lease of ours.
     was_ours: bool,
     /// Whether the key is to be there now.
@@ -29,6 +33,9 @@ pub(super) struct LeaseBackend<'a> {
     value: Vec<u8>,
     suspect: Option<Suspect>,
 }
+
+/// How many of its leases a registration remembers.
+const REMEMBERED: usize = 64;
 
 /// A holder that may be dead.
 struct Suspect {
@@ -69,6 +76,7 @@ impl<'a> LeaseBackend<'a> {
             registration,
             key: format!("{}{}/{}", config.prefix, registration.name, registration.instance()),
             lease: None,
+            granted: VecDeque::new(),
             was_ours: false,
             shown: false,
             value: Vec::new(),
@@ -103,6 +111,10 @@ impl<'a> LeaseBackend<'a> {
         }
         let (lease, _) = self.lessor.grant(self.ttl()).await?;
         self.lease = Some(lease);
+        self.granted.push_back(lease);
+        if self.granted.len() > REMEMBERED {
+            self.granted.pop_front();
+        }
         Ok(lease)
     }
 
@@ -118,7 +130,7 @@ impl<'a> LeaseBackend<'a> {
             seen = match holding {
                 None => 0,
                 // An answer was lost on the way, or our own value is an older one.
-                Some(own) if own.lease == lease => own.mod_revision,
+                Some(own) if self.granted.contains(&own.lease) => own.mod_revision,
                 Some(other) => self.claim(other).await?,
             };
         }
@@ -194,6 +206,10 @@ impl<'a> LeaseBackend<'a> {
             Some(own) if own.lease == lease && own.value == self.value => Ok(Beat::Fine),
             Some(own) if own.lease == lease => {
                 tracing::warn!(key = self.key, "its value is another's; writing it again");
+                self.put(lease).await.map(|()| Beat::Fine)
+            }
+            Some(own) if self.granted.contains(&own.lease) => {
+                tracing::warn!(key = self.key, "it is there with a lease of before; writing it again");
                 self.put(lease).await.map(|()| Beat::Fine)
             }
             Some(other) if self.shown => Err(Trouble::TakenOver(described(&other))),

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 
 use super::access::Access;
 use super::network::Network;
-use super::tls::Tls;
 use super::{MEMBERS, Options};
 use crate::address;
 use crate::consul::MASTER_TOKEN;
@@ -17,6 +16,7 @@ use crate::http::{Answer, request};
 use crate::process::Process;
 use crate::scratch;
 use crate::servers;
+use crate::tls::Tls;
 use crate::wait::{try_until, until};
 
 /// The names of certificates: the client agent's, and our agent's.
@@ -39,7 +39,7 @@ pub struct Consul {
     tls: Option<Tls>,
     // Dropped after the processes that use them: fields drop in their order.
     network: Network,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Consul {
@@ -75,7 +75,7 @@ impl Consul {
         let args = write("agent.json", &agent_config(common(CLIENT), &network, agent_address));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let agent = Process::start(CLIENT, &program, &args, dir.path());
-        let consul = Consul { servers, agent, agent_address, options, tls, network, _dir: dir };
+        let consul = Consul { servers, agent, agent_address, options, tls, network, dir };
         consul.wait_until_ready();
         consul
     }
@@ -133,6 +133,25 @@ impl Consul {
         self.agent.start_again();
     }
 
+    /// The same, without the services that were registered with it: a host that was set up anew.
+    ///
+    /// # Panics
+    ///
+    /// If what it keeps on disk cannot be removed.
+    #[track_caller]
+    pub fn restart_agent_empty(&self) {
+        self.agent.kill();
+        for what in ["services", "checks"] {
+            let kept = self.dir.path().join(CLIENT).join(what);
+            if kept.exists()
+                && let Err(e) = std::fs::remove_dir_all(&kept)
+            {
+                panic!("{}: {e}", kept.display());
+            }
+        }
+        self.agent.start_again();
+    }
+
     /// Where the client agent's HTTP API is reached without TLS: a loopback address.
     pub fn agent_url(&self) -> String {
         format!("http://{}:8500", self.agent_address)
@@ -183,6 +202,11 @@ impl Consul {
     /// GET from a server.
     pub fn get(&self, server: usize, path: &str) -> Result<Value, String> {
         Ok(self.request("GET", &format!("{}{path}", self.server_url(server)), None, REQUEST)?.json())
+    }
+
+    /// GET from the client agent.
+    pub fn get_agent(&self, path: &str) -> Result<Value, String> {
+        Ok(self.request("GET", &format!("{}{path}", self.agent_url()), None, REQUEST)?.json())
     }
 
     /// PUT of JSON to the client agent.

@@ -10,13 +10,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::access::Access;
+use super::kept::KEPT;
 use super::network::Network;
 use super::registry::value;
-use super::tls::Tls;
 use super::{MEMBERS, Options};
 use crate::process::{Process, output_within};
 use crate::scratch;
 use crate::servers;
+use crate::tls::Tls;
 use crate::wait::{try_until, until};
 
 /// For an election that splits on a machine that is busy building.
@@ -129,6 +130,7 @@ impl Etcd {
             &["user", "grant-role", "root", "root"],
             &["role", "add", AGENT],
             &["role", "grant-permission", "--prefix=true", AGENT, "read", "/services/"],
+            &["role", "grant-permission", "--prefix=true", AGENT, "readwrite", &format!("/services/{KEPT}/")],
             &["user", "add", &agent],
             &["user", "grant-role", AGENT, AGENT],
             &["auth", "enable"],
@@ -184,6 +186,21 @@ impl Etcd {
         let status: Value = serde_json::from_str(&status).unwrap_or_default();
         let id = status[0]["Status"]["header"]["member_id"].as_u64();
         id.map(|id| format!("{id:x}")).ok_or_else(|| format!("no id in {status}"))
+    }
+
+    /// A key's creation and its lease, in hexadecimal form, by a linearizable read.
+    pub fn holding(&self, member: usize, key: &str) -> Result<(i64, String), String> {
+        let got = self.etcdctl(member, &["get", "--write-out=json", "--", key])?;
+        let got: Value = serde_json::from_str(&got).unwrap_or_default();
+        let number = |field: &str| got["kvs"][0][field].as_i64().ok_or_else(|| format!("no {key} in {got}"));
+        Ok((number("create_revision")?, format!("{:x}", number("lease")?)))
+    }
+
+    /// Seconds that a lease has left; -1 where there is none.
+    pub fn left(&self, member: usize, lease: &str) -> Result<i64, String> {
+        let got = self.etcdctl(member, &["lease", "timetolive", "--write-out=json", lease])?;
+        let got: Value = serde_json::from_str(&got).unwrap_or_default();
+        got["ttl"].as_i64().ok_or_else(|| format!("no time in {got}"))
     }
 
     /// Writes an instance with a new lease of the server's shortest time (2 s): the lease's id.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::kept::Kept;
 use super::lease::Leased;
 use super::registry::{Kind, RULES, Registry, TOKEN};
 use super::stage::{SERVICES, Stage};
@@ -39,6 +40,9 @@ pub enum Fault {
     ChangedUnseen,
     /// An instance's lease ends as nobody keeps it alive (Consul: its TTL check), and is granted again.
     LeaseLost,
+    /// What `resolver register` registered: etcd's leader, which it talks to, is killed; then its lease is revoked. Consul's
+    /// client agent is killed and starts without its services.
+    RegistrationShaken,
     /// The agent's token (etcd: its user's role) is revoked, and comes back.
     TokenRevoked,
     /// Every certificate that clients are shown (Consul: the client agent's) has expired, and is renewed.
@@ -58,6 +62,7 @@ impl Fault {
             Fault::FullRestart,
             Fault::ChangedUnseen,
             Fault::LeaseLost,
+            Fault::RegistrationShaken,
         ];
         if kind == Kind::Consul {
             // The client agent has one cable to all servers; a snapshot's index is no client's to move.
@@ -92,6 +97,7 @@ impl Fault {
             Fault::RestoredBumped => restored(stage, found, Some(BUMP)),
             Fault::ChangedUnseen => changed_unseen(stage, found),
             Fault::LeaseLost => lease_lost(stage, found),
+            Fault::RegistrationShaken => registration_shaken(stage),
             Fault::TokenRevoked => token_revoked(stage, found),
             Fault::CertificateExpired => certificate_expired(stage, found, false),
             Fault::OwnCertificateExpired => certificate_expired(stage, found, true),
@@ -100,6 +106,7 @@ impl Fault {
         let sent = now();
         stage.change();
         found.healed(format!("{}: afterwards, a change", name(stage)), stage.in_step(sent));
+        stage.kept().until_there(stage.registry());
     }
 }
 
@@ -121,11 +128,15 @@ fn leader_killed(stage: &mut Stage, found: &mut Recoveries) {
 
 /// The member that the agent's answers come through.
 fn in_use(stage: &Stage) -> Result<usize, String> {
+    match stage.registry() {
+        Registry::Consul(consul) => member_of(stage, consul.agent().pid(), 8300),
+        Registry::Etcd(_) => member_of(stage, stage.agent().pid(), 2379),
+    }
+}
+
+/// The member that a process is connected to.
+fn member_of(stage: &Stage, pid: u32, port: u16) -> Result<usize, String> {
     let network = stage.registry().network();
-    let (pid, port) = match stage.registry() {
-        Registry::Consul(consul) => (consul.agent().pid(), 8300),
-        Registry::Etcd(_) => (stage.agent().pid(), 2379),
-    };
     let connected = sockets::connected(pid);
     let to = |member: &usize| {
         let addresses = [network.front(*member), network.peer(*member)];
@@ -262,6 +273,53 @@ fn grant(stage: &mut Stage, service: &str) -> Leased {
     let place = stage.fresh_place(Leased::INSTANCE);
     stage.note(service, Leased::INSTANCE, Some(place));
     until(PATIENCE, "an instance with a lease", || Leased::grant(stage.registry(), service, place))
+}
+
+fn registration_shaken(stage: &Stage) {
+    let kept = stage.kept();
+    match stage.registry() {
+        Registry::Consul(consul) => {
+            let known = || consul.get_agent(&format!("/v1/agent/service/{}", Kept::ID)).map(drop);
+            until(PATIENCE, "it is registered", known);
+            let before = kept.registrations();
+            consul.restart_agent_empty();
+            until(PATIENCE, "the agent that knew nothing of it has it again", || {
+                known()?;
+                // It says so when it has read it back.
+                if kept.registrations() > before { Ok(()) } else { Err(kept.logs()) }
+            });
+        }
+        Registry::Etcd(etcd) => {
+            let (key, other) = (Kept::key(), |member: usize| (member + 1) % MEMBERS);
+            let member = until(PATIENCE, "the member it talks to", || member_of(stage, kept.pid(), 2379));
+            let (created, lease) = until(PATIENCE, "its key", || etcd.holding(other(member), &key));
+            if until(PATIENCE, "a leader", || etcd.leader()) != member {
+                until(PATIENCE, "the lead moves on", || {
+                    let leader = etcd.leader()?;
+                    let id = etcd.member_id(member)?;
+                    etcd.etcdctl(leader, &["move-leader", &id])
+                });
+            }
+            etcd.member(member).kill();
+            // A new leader begins each lease anew; from then on only whoever keeps it alive makes its time longer.
+            let mut lowest = i64::MAX;
+            until(PATIENCE, "its lease is kept alive by way of another member", || {
+                let left = etcd.left(other(member), &lease)?;
+                lowest = lowest.min(left);
+                if left > lowest { Ok(()) } else { Err(format!("{left} s are left")) }
+            });
+            let now = until(PATIENCE, "its key", || etcd.holding(other(member), &key));
+            assert_eq!(now, (created, lease.clone()), "it was lost meanwhile{}", kept.logs());
+            etcd.member(member).start_again();
+            until(PATIENCE, "its lease is revoked", || {
+                etcd.etcdctl(other(member), &["lease", "revoke", &lease])
+            });
+            until(PATIENCE, "it is there with another lease", || {
+                let (_, now) = etcd.holding(other(member), &key)?;
+                if now == lease { Err("the lease of before".to_owned()) } else { Ok(()) }
+            });
+        }
+    }
 }
 
 fn token_revoked(stage: &mut Stage, found: &mut Recoveries) {

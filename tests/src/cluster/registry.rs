@@ -18,7 +18,8 @@ use crate::wait::until;
 /// The secret of the token that the agent under test has.
 pub(super) const TOKEN: &str = "0f5e1d5a-73d2-4c53-9f0e-6f2f6ad0c0de";
 /// What it may do.
-pub(super) const RULES: &str = r#"service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
+pub(super) const RULES: &str = r#"service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }
+    service "kept" { policy = "write" }"#;
 /// A node of nobody's agent: what is registered there stays as it was written.
 const NODE: (&str, &str) = ("rack-1", "10.255.0.1");
 
@@ -102,6 +103,27 @@ impl Registry {
                 )
             }
         }
+    }
+
+    /// The same, as options of our commands.
+    #[track_caller]
+    pub fn flags(&self, host: &Host, options: Options) -> Vec<String> {
+        let mut flags = Vec::new();
+        for (key, value) in self.source(host, options).lines().filter_map(|line| line.split_once(" = ")) {
+            let value: Value = serde_json::from_str(value).expect("strings and lists of TOML are JSON's");
+            let values = match &value {
+                Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+                one => one.as_str().unwrap_or_default().to_owned(),
+            };
+            let flag = match key {
+                "name" | "kind" => continue,
+                "address" => "--consul".to_owned(),
+                "endpoints" => "--etcd".to_owned(),
+                other => format!("--{}", other.replace('_', "-")),
+            };
+            flags.extend([flag, values]);
+        }
+        flags
     }
 
     /// The cables.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::history::{History, Judge};
+use super::kept::Kept;
 use super::registry::{Kind, Registry};
 use super::witness::{Sighting, Witness};
 use super::{Options, now};
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Stage {
     witness: Witness,
     agent: Process,
+    kept: Kept,
     registry: Registry,
     // Dropped after the processes that use it: fields drop in their order.
     host: Host,
@@ -50,9 +52,10 @@ impl Stage {
         }
         let host = Host::new();
         let agent = host.agent(&registry.source(&host, options));
+        let kept = Kept::start(&host, &registry, options);
         let witness = Witness::start(program, &host, &SERVICES);
         let (judge, last) = (Judge::default(), BTreeMap::new());
-        let mut stage = Stage { witness, agent, registry, host, history, judge, last, moves: 0 };
+        let mut stage = Stage { witness, agent, kept, registry, host, history, judge, last, moves: 0 };
         stage.in_step(now());
         stage
     }
@@ -65,6 +68,11 @@ impl Stage {
     /// `resolver agent`.
     pub fn agent(&self) -> &Process {
         &self.agent
+    }
+
+    /// An instance that `resolver register` keeps there.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// The agent's host.

@@ -96,6 +96,33 @@ fn a_cluster_that_was_built_anew_gets_it_again() {
 }
 
 #[test]
+fn a_key_that_a_restored_cluster_brings_back_with_an_older_lease_is_our_own() {
+    // A snapshot of before the lease was lost, restored: the key is there with the lease of then, ours of now is not.
+    let etcd = start();
+    let registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
+    let first = lease(&etcd).expect("a lease");
+    etcd.revoke(&first);
+    eventually(SOON, "it is there with another lease", || lease(&etcd).is_some_and(|lease| lease != first));
+    // Stopped, it cannot put things right in between; a real restore has all of it at once.
+    let second = lease(&etcd).expect("a lease");
+    let id = i64::from_str_radix(&first, 16).expect("etcdctl's own form");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut client = etcd_client::Client::connect([etcd.url()], None).await.expect("it listens");
+        let with_id = etcd_client::LeaseGrantOptions::new().with_id(id);
+        client.lease_grant(600, Some(with_id)).await.expect("a free id");
+        let put = etcd_client::PutOptions::new().with_lease(id);
+        let older = "{\"address\":\"10.0.0.1\",\"port\":9001}";
+        client.put("/services/orders/orders-1", older, Some(put)).await.expect("taken");
+    });
+    etcd.revoke(&second);
+    eventually(SOON, "it is there with a lease that is kept", || {
+        lease(&etcd).is_some_and(|lease| lease != first && lease != second)
+            && registered.status() == Status::Registered
+    });
+}
+
+#[test]
 fn a_server_that_stood_still_for_longer_than_the_ttl_gets_it_again() {
     let etcd = start();
     let registered = with_etcd(&etcd).register(orders(), SOON).expect("a free id");
@@ -242,6 +269,64 @@ fn a_user_may_be_needed_and_what_is_not_allowed_is_said() {
         Registrar::etcd(config("/other/")).expect("good").register(orders(), SOON).expect_err("not allowed");
     assert!(matches!(denied, RegisterError::Denied(_)), "{denied}");
     assert!(!format!("{denied} {denied:?}").contains("canary"));
+}
+
+#[test]
+fn a_password_that_was_changed_is_taken_from_its_file_without_a_restart() {
+    let etcd = start();
+    for command in [
+        &["user", "add", "root:rootpw"][..],
+        &["user", "grant-role", "root", "root"],
+        &["role", "add", "writer"],
+        &["role", "grant-permission", "writer", "--prefix=true", "readwrite", "/services/"],
+        &["user", "add", "svc:canary-1"],
+        &["user", "grant-role", "svc", "writer"],
+        &["auth", "enable"],
+    ] {
+        etcd.etcdctl(command);
+    }
+    let host = Host::new();
+    let file = host.dir().join("password");
+    let write = |password: &str| {
+        std::fs::write(&file, password).expect("our own file");
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("our own file");
+    };
+    write("canary-1");
+    let config = EtcdConfig {
+        endpoints: vec![etcd.url()],
+        user: Some("svc".into()),
+        password_file: Some(file.clone()),
+        ..EtcdConfig::default()
+    };
+    // A source of the agent, with the same file.
+    let agent = host.agent(&format!(
+        "[[source]]\nname = \"e\"\nkind = \"etcd\"\nendpoints = [\"{}\"]\nuser = \"svc\"\npassword_file = \"{}\"\n",
+        etcd.url(),
+        file.display()
+    ));
+    let registered = Registrar::etcd(config).expect("good").register(orders(), SOON).expect("allowed");
+    host.until("orders", "has its endpoint", SOON, |got| got.json()["state"] == "FRESH");
+    etcd.etcdctl_with(
+        &["--user", "root:rootpw", "user", "passwd", "svc", "--interactive=false"],
+        b"canary-2\n",
+    );
+    eventually(
+        SOON,
+        "the old one is refused",
+        || matches!(registered.status(), Status::Unproven(why) | Status::Trying(Some(why)) if why.contains("authentication failed")),
+    );
+    // The watch that stands is not asked again: a connection that ends is what wants the password.
+    etcd.restart();
+    host.until("orders", "is held for want of rights", SOON, |got| got.json()["reason"] == "acl");
+    // Half a renewal is named, and changes nothing.
+    write("two\nlines");
+    eventually(SOON, "it is named", || agent.stderr().contains("the last password stays"));
+    write("canary-2");
+    eventually(SOON, "the new one is taken", || registered.status() == Status::Registered);
+    host.until("orders", "is fresh", SOON, |got| got.json()["state"] == "FRESH");
+    let log = agent.stderr();
+    assert!(log.contains("took the new password") && !log.contains("canary"), "{log}");
 }
 
 #[test]

@@ -144,21 +144,10 @@ impl SourceConfig {
     }
 
     fn tls(&self) -> Result<Option<TlsConfig>, ConfigError> {
-        let Some(ca_file) = self.ca_file.clone() else {
-            let given = [
-                ("cert_file", self.cert_file.is_some()),
-                ("key_file", self.key_file.is_some()),
-                ("server_name", self.server_name.is_some()),
-            ];
-            return match given.iter().find(|(_, given)| *given) {
-                Some((key, _)) => self.refuse(&format!(
-                    "{key} wants ca_file: the authorities that signed the agents' certificates"
-                )),
-                None => Ok(None),
-            };
-        };
-        let (cert_file, key_file) = (self.cert_file.clone(), self.key_file.clone());
-        Ok(Some(TlsConfig { ca_file, cert_file, key_file, server_name: self.server_name.clone() }))
+        let (ca_file, cert_file, key_file) =
+            (self.ca_file.clone(), self.cert_file.clone(), self.key_file.clone());
+        TlsConfig::of(&self.name, ca_file, cert_file, key_file, self.server_name.clone())
+            .or_else(|error| invalid(error.to_string()))
     }
 }
 

@@ -12,10 +12,12 @@ use crate::kv::{KvFeed, Seen, Target, sort_in};
 use crate::pace::Backoff;
 use crate::source::{Fault, LocalFuture};
 
+use super::super::codec::Range;
 use super::super::list::{Listing, Page};
 use super::super::member::{Trouble, within};
+use super::super::namespace::Namespace;
 use super::super::watch::End;
-use super::{EtcdKv, entry, number, range_of, seen};
+use super::{EtcdKv, entry, number, seen};
 
 /// Heartbeats without an answer after which a member is given up.
 const MISSED: u32 = 3;
@@ -30,7 +32,8 @@ type NextPage = LocalFuture<'static, (Listing, Result<Page, Trouble>)>;
 /// What is known of the keys.
 struct Known {
     cluster: u64,
-    /// Every key that is there, and when it changed.
+    namespace: Namespace,
+    /// Every key that is there, as the cluster has it, and when it changed.
     keys: BTreeMap<Vec<u8>, i64>,
     /// Everything up to here has come through the watch.
     watched: i64,
@@ -57,7 +60,7 @@ impl EtcdKv {
                 }
                 End::Gap(fault) => feed.contact.lost(fault),
                 End::Lost(fault) => {
-                    feed.contact.lost(fault);
+                    feed.contact.lost(self.members.noted(fault));
                     self.members.rotate();
                 }
             }
@@ -87,7 +90,7 @@ impl EtcdKv {
             };
             for kv in &page.kvs {
                 keys.insert(kv.key().to_vec(), kv.mod_revision());
-                match entry(kv) {
+                match entry(kv, &self.namespace) {
                     Ok(entry) => sort_in(&mut all, entry, self.value_limit),
                     Err(refused) => all.refused.push(refused),
                 }
@@ -107,7 +110,9 @@ impl EtcdKv {
         }
         all.revision = number(revision);
         feed.listing(all);
-        let known = Known { cluster, keys, watched: revision, gone: BTreeMap::new(), fragments: Vec::new() };
+        let namespace = self.namespace.clone();
+        let (gone, fragments) = (BTreeMap::new(), Vec::new());
+        let known = Known { cluster, namespace, keys, watched: revision, gone, fragments };
         self.follow(target, feed, &client, known, told, proven).await
     }
 
@@ -122,7 +127,7 @@ impl EtcdKv {
     ) -> End {
         let url = self.members.url();
         let config = &self.config;
-        let (from, end) = range_of(target);
+        let Range { from, end } = self.namespace.range(target);
         let options =
             WatchOptions::new().with_range(end).with_start_revision(known.watched + 1).with_fragment();
         let mut watcher = client.watch_client().max_decoding_message_size(MESSAGE);
@@ -264,11 +269,11 @@ impl Known {
             newest = newest.max(at);
             if kind == 0 {
                 self.keys.insert(kv.key().to_vec(), at);
-                changes.push(seen(kv, limit));
+                changes.push(seen(kv, &self.namespace, limit));
             } else {
                 self.keys.remove(kv.key());
                 self.gone.insert(kv.key().to_vec(), at);
-                if let Ok(key) = std::str::from_utf8(kv.key()) {
+                if let Ok(key) = std::str::from_utf8(self.namespace.inside(kv.key())) {
                     changes.push((key.to_owned(), Seen::Deleted { revision: number(at) }));
                 }
             }
@@ -304,7 +309,7 @@ impl Known {
             let gone = self.gone.get(kv.key()).is_some_and(|gone| *gone > page.revision);
             if !known && !gone {
                 self.keys.insert(kv.key().to_vec(), at);
-                changes.push(seen(kv, limit));
+                changes.push(seen(kv, &self.namespace, limit));
             }
         }
         if page.last {
@@ -316,8 +321,8 @@ impl Known {
                 .collect();
             for key in missing {
                 self.keys.remove(&key);
-                if let Ok(key) = String::from_utf8(key) {
-                    changes.push((key, Seen::Deleted { revision: number(page.revision) }));
+                if let Ok(key) = std::str::from_utf8(self.namespace.inside(&key)) {
+                    changes.push((key.to_owned(), Seen::Deleted { revision: number(page.revision) }));
                 }
             }
         }

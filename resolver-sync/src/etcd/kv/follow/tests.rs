@@ -10,7 +10,14 @@ const LIMIT: usize = 100;
 
 fn known() -> Known {
     let keys = BTreeMap::from([(b"c/a".to_vec(), 5), (b"c/b".to_vec(), 6)]);
-    Known { cluster: CLUSTER, keys, watched: 10, gone: BTreeMap::new(), fragments: Vec::new() }
+    Known {
+        cluster: CLUSTER,
+        namespace: Namespace::default(),
+        keys,
+        watched: 10,
+        gone: BTreeMap::new(),
+        fragments: Vec::new(),
+    }
 }
 
 fn kv(key: &str, value: &str, mod_revision: i64) -> PbKeyValue {

@@ -1,4 +1,4 @@
-//! Certificates of a cluster, in files.
+//! Certificates of a test, in files.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::certificates::{Authority, Certificate};
 
 /// An authority that nobody else knows, and a directory with what it issues: `ca.pem`, and `NAME.pem` with `NAME.key`.
-pub(super) struct Tls {
+pub struct Tls {
     authority: Authority,
     dir: PathBuf,
 }
@@ -19,44 +19,55 @@ impl std::fmt::Debug for Tls {
 
 impl Tls {
     /// A new authority, with its files in this directory.
-    pub(super) fn new(dir: &Path) -> Tls {
+    ///
+    /// # Panics
+    ///
+    /// Here as elsewhere, if a file cannot be written.
+    pub fn new(dir: &Path) -> Tls {
         let tls = Tls { authority: Authority::new(), dir: dir.to_owned() };
         write(&tls.ca(), tls.authority.cert_pem());
         tls
     }
 
     /// Issues a certificate, in place of one of this name.
-    pub(super) fn issue(&self, name: &str, names: &[String]) {
+    pub fn issue(&self, name: &str, names: &[String]) {
         self.put(name, &self.authority.issue(&names.iter().map(String::as_str).collect::<Vec<_>>()));
     }
 
     /// As [`issue`](Self::issue), of a time that has passed.
-    pub(super) fn issue_expired(&self, name: &str, names: &[String]) {
+    pub fn issue_expired(&self, name: &str, names: &[String]) {
         self.put(name, &self.authority.issue_expired(&names.iter().map(String::as_str).collect::<Vec<_>>()));
     }
 
+    /// A certificate of this name and for it, from another authority, which nobody trusts.
+    pub fn issue_strange(&self, name: &str) {
+        let stranger = Authority::new();
+        write(&self.cert(&format!("{name}-ca")), stranger.cert_pem());
+        self.put(name, &stranger.issue(&[name]));
+    }
+
     /// What everybody trusts.
-    pub(super) fn ca(&self) -> PathBuf {
+    pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
     /// A certificate's file.
-    pub(super) fn cert(&self, name: &str) -> PathBuf {
+    pub fn cert(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.pem"))
     }
 
     /// A key's file.
-    pub(super) fn key(&self, name: &str) -> PathBuf {
+    pub fn key(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.key"))
     }
 
     /// The files of a client with this certificate.
-    pub(super) fn files(&self, name: &str) -> [PathBuf; 3] {
+    pub fn files(&self, name: &str) -> [PathBuf; 3] {
         [self.ca(), self.cert(name), self.key(name)]
     }
 
     /// The settings of a source of ours with this certificate.
-    pub(super) fn settings(&self, name: &str) -> String {
+    pub fn settings(&self, name: &str) -> String {
         format!(
             "ca_file = \"{}\"\ncert_file = \"{}\"\nkey_file = \"{}\"\n",
             self.ca().display(),
