@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::Control;
 use crate::health::{Health, HealthError, HealthServer};
 use crate::kill::Kills;
-use crate::last_good::{Keeper, LastGood};
+use crate::last_good::{Filled, Keeper, LastGood};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pin::{PinError, avoid, pin_sync};
@@ -154,11 +154,12 @@ fn keep(config: &Config, catalog: &Catalog, ledger: &Ledger, cold: bool) -> std:
         LastGood::default()
     });
     if cold && !known.is_empty() {
-        let services = known.fill(catalog, &config.views());
+        let Filled { services, settings } = known.fill(catalog, &config.views(), &config.schemas());
         let path = options.path.display();
-        tracing::warn!(%path, services, "serves the last good table from disk, as STALE, until the registries answer");
+        tracing::warn!(%path, services, settings, "serves the last good table from disk, as STALE, until the registries answer");
     }
-    Keeper::start(options, known, catalog.clone(), config.views(), ledger.clone()).map(Some)
+    let wanted = (config.views(), config.schemas());
+    Keeper::start(options, known, catalog.clone(), wanted, ledger.clone()).map(Some)
 }
 
 /// What an operator took out, and where operators ask. `known`: what this agent has known, if it is not at its start.

@@ -94,6 +94,8 @@ pub(crate) struct Sealed {
     path: PathBuf,
     kind: &'static str,
     version: u32,
+    /// An older version that is read, too.
+    older: Option<u32>,
 }
 
 /// The largest file that is read: a hundred times what a large host publishes.
@@ -101,19 +103,24 @@ const LARGEST: u64 = 256 << 20;
 
 impl Sealed {
     pub(crate) fn new(path: PathBuf, kind: &'static str, version: u32) -> Self {
-        Sealed { path, kind, version }
+        Sealed { path, kind, version, older: None }
+    }
+
+    /// The same, which also reads files of an older version.
+    pub(crate) fn or_version(self, older: u32) -> Self {
+        Sealed { older: Some(older), ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The body as it was written; `None` where there is no file.
+    /// The body as it was written, and its version; `None` where there is no file.
     ///
     /// # Errors
     ///
     /// [`SealedError`] for anything that is not exactly that.
-    pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, SealedError> {
+    pub(crate) fn read(&self) -> Result<Option<(u32, Vec<u8>)>, SealedError> {
         let path = &self.path;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -152,8 +159,8 @@ impl Sealed {
         Err(SealedError::untrusted(&self.path, why))
     }
 
-    /// The body of these bytes.
-    fn open(&self, bytes: &[u8]) -> Result<Vec<u8>, SealedError> {
+    /// The version and the body of these bytes.
+    fn open(&self, bytes: &[u8]) -> Result<(u32, Vec<u8>), SealedError> {
         let refuse = |why: &str| Err(SealedError::refused(&self.path, why));
         if bytes.len() as u64 > LARGEST {
             return refuse("it is larger than anything that was written there");
@@ -173,9 +180,11 @@ impl Sealed {
         if kind != self.kind {
             return refuse(&format!("it is a file of kind {kind:?}, and should be {:?}", self.kind));
         }
-        if version != self.version.to_string() {
-            return refuse(&format!("it has version {version}; this agent reads version {}", self.version));
-        }
+        let known = [self.older, Some(self.version)].into_iter().flatten();
+        let Some(version) = known.clone().find(|known| known.to_string() == version) else {
+            let known = known.map(|known| known.to_string()).collect::<Vec<_>>().join(" and ");
+            return refuse(&format!("it has version {version}; this agent reads version {known}"));
+        };
         if length != body.len().to_string() {
             return refuse(&format!(
                 "it should have {length} bytes after its first line, and has {}",
@@ -185,7 +194,7 @@ impl Sealed {
         if sum != hex(&Sha256::digest(body)) {
             return refuse("its checksum does not match: it is damaged");
         }
-        Ok(body.to_vec())
+        Ok((version, body.to_vec()))
     }
 
     /// Puts a body in place: whoever looks finds the old file or the new one, whole, also after a power failure.
@@ -289,7 +298,7 @@ mod tests {
         assert_eq!(file.read().expect("no file is no error"), None);
         for body in [&b"{}"[..], b"", b"a\nb"] {
             file.write(body).expect("written");
-            assert_eq!(file.read().expect("read").as_deref(), Some(body));
+            assert_eq!(file.read().expect("read"), Some((1, body.to_vec())));
         }
         let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(file.path()), mode(&directory.path().join("state"))), (0o600, 0o700));
@@ -316,6 +325,10 @@ mod tests {
         let other = String::from_utf8(good).expect("text").replacen("last-good 1", "last-good 2", 1);
         std::fs::write(file.path(), other).expect("written");
         assert!(refused(&file).contains("version 2; this agent reads version 1"), "{}", refused(&file));
+        let newer = Sealed::new(file.path().to_owned(), "last-good", 3).or_version(2);
+        assert_eq!(newer.read().expect("an older one is read").map(|(version, _)| version), Some(2));
+        let newest = Sealed::new(file.path().to_owned(), "last-good", 4).or_version(3);
+        assert!(refused(&newest).contains("version 2; this agent reads version 3 and 4"));
     }
 
     #[test]
