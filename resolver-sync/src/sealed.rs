@@ -76,7 +76,9 @@ impl Held {
         let path = directory.join("lock");
         prepare_directory(&path)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(io("open", &path))?;
+        let lock =
+            rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(unopened("open", &path))?;
+        trust(&path, &rustix::fs::fstat(&lock).map_err(io("look at", &path))?)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Held { _lock: File::from(lock) }),
             Err(Errno::WOULDBLOCK) => {
@@ -126,11 +128,10 @@ impl Sealed {
         let file = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => return Err(SealedError::untrusted(path, "it is a symbolic link")),
-            Err(error) => return Err(io("open", path)(error)),
+            Err(error) => return Err(unopened("open", path)(error)),
         };
         let stat = rustix::fs::fstat(&file).map_err(io("look at", path))?;
-        self.trust(&stat)?;
+        trust(path, &stat)?;
         let mut bytes = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| SealedError::Io {
             doing: "read",
@@ -138,25 +139,6 @@ impl Sealed {
             error,
         })?;
         self.open(&bytes).map(Some)
-    }
-
-    fn trust(&self, stat: &Stat) -> Result<(), SealedError> {
-        let own = rustix::process::geteuid().as_raw();
-        let mode = stat.st_mode & 0o7777;
-        let why = match () {
-            () if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
-                "it is not a regular file".into()
-            }
-            () if stat.st_uid != own => {
-                format!("its owner is uid {}, and this agent's is {own}; remove it", stat.st_uid)
-            }
-            () if mode & 0o077 != 0 => {
-                format!("its mode is {mode:03o}; 600 is right, and whatever wrote it is not")
-            }
-            () if stat.st_nlink != 1 => format!("it has {} links; it should have one", stat.st_nlink),
-            () => return Ok(()),
-        };
-        Err(SealedError::untrusted(&self.path, why))
     }
 
     /// The version and the body of these bytes.
@@ -201,9 +183,14 @@ impl Sealed {
     ///
     /// # Errors
     ///
-    /// [`SealedError`]; the old file stands.
+    /// [`SealedError`]; the old file stands. What is there and cannot be an old one, or is another user's, stands too.
     pub(crate) fn write(&self, body: &[u8]) -> Result<(), SealedError> {
         let directory = prepare_directory(&self.path)?;
+        match rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => own_file(&self.path, &stat)?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(io("look at", &self.path)(error)),
+        }
         let name = format!(".new-{}-{}", self.kind, std::process::id());
         let new = directory.join(name);
         // A process of this id that was killed here; it is not this one, which writes one at a time.
@@ -249,6 +236,49 @@ impl Sealed {
     }
 }
 
+/// Whether nobody else can have written a file.
+fn trust(path: &Path, stat: &Stat) -> Result<(), SealedError> {
+    own_file(path, stat)?;
+    let mode = stat.st_mode & 0o7777;
+    let why = match () {
+        () if mode & 0o077 != 0 => {
+            format!("its mode is {mode:03o}, and 600 is right: something has changed it; {LOOK}")
+        }
+        () if stat.st_nlink != 1 => {
+            format!("it has {} links, and one is right: it has a second name; {LOOK}", stat.st_nlink)
+        }
+        () => return Ok(()),
+    };
+    Err(SealedError::untrusted(path, why))
+}
+
+/// Whether it is a file, and this user's.
+fn own_file(path: &Path, stat: &Stat) -> Result<(), SealedError> {
+    let own = rustix::process::geteuid().as_raw();
+    let why = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if stat.st_uid == own => return Ok(()),
+        FileType::RegularFile => {
+            format!("its owner is uid {}, and this agent's is {own}; {LOOK}", stat.st_uid)
+        }
+        FileType::Symlink => format!("it is a symbolic link, which is not followed; {LOOK}"),
+        _ => format!("it is not a regular file; {LOOK}"),
+    };
+    Err(SealedError::untrusted(path, why))
+}
+
+/// What to do about a file that should not be there.
+const LOOK: &str = "look at it, and remove it";
+
+/// Why a file or directory was not opened, where links are not followed.
+fn unopened(doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> SealedError {
+    move |error| match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+            SealedError::untrusted(path, format!("it is a symbolic link, which is not followed; {LOOK}"))
+        }
+        _ => io(doing, path)(error),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -262,13 +292,13 @@ pub(crate) fn prepare_directory(path: &Path) -> Result<PathBuf, SealedError> {
         Err(error) => return Err(io("make the directory", &directory)(error)),
     }
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened =
-        rustix::fs::open(&directory, flags, Mode::empty()).map_err(io("open the directory", &directory))?;
+    let opened = rustix::fs::open(&directory, flags, Mode::empty())
+        .map_err(unopened("open the directory", &directory))?;
     let stat = rustix::fs::fstat(&opened).map_err(io("look at", &directory))?;
     let own = rustix::process::geteuid().as_raw();
     if (stat.st_uid != own && stat.st_uid != 0) || stat.st_mode & 0o022 != 0 {
         let why = format!(
-            "its owner is uid {} and its mode {:o}; it must be a directory of uid {own} that only it may write to",
+            "its owner is uid {} and its mode {:o}; it must be a directory of uid {own} that only it may write to: make it one, or name another",
             stat.st_uid,
             stat.st_mode & 0o7777
         );
