@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::Control;
 use crate::health::{Health, HealthError, HealthServer};
 use crate::kill::Kills;
-use crate::last_good::{Keeper, LastGood};
+use crate::last_good::{Filled, Keeper, LastGood};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pin::{PinError, avoid, pin_sync};
@@ -75,7 +75,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
     // One runtime for the agent's life: `stop` waits for signals that this runtime's driver receives.
     let runtime = runtime()?;
     let mut stop = pin!(stop);
-    let ledger = Ledger::default();
+    let ledger = metrics.ledger().clone();
     let mut keeper = None;
     let mut held = None;
     let mut kills = None;
@@ -95,7 +95,7 @@ pub fn run(config: &Config, catalog: &Catalog, stop: impl Future<Output = ()>) -
         if keeper.is_none() {
             keeper = Some(keep(config, catalog, &ledger, is_cold(&segment)?)?);
         }
-        let hand = hand(config, &ledger, kills.take())?;
+        let hand = hand(config, kills.take())?;
         let publication = Publication {
             sources: config.sources()?,
             views: config.views(),
@@ -154,15 +154,16 @@ fn keep(config: &Config, catalog: &Catalog, ledger: &Ledger, cold: bool) -> std:
         LastGood::default()
     });
     if cold && !known.is_empty() {
-        let services = known.fill(catalog, &config.views());
+        let Filled { services, settings } = known.fill(catalog, &config.views(), &config.schemas());
         let path = options.path.display();
-        tracing::warn!(%path, services, "serves the last good table from disk, as STALE, until the registries answer");
+        tracing::warn!(%path, services, settings, "serves the last good table from disk, as STALE, until the registries answer");
     }
-    Keeper::start(options, known, catalog.clone(), config.views(), ledger.clone()).map(Some)
+    let wanted = (config.views(), config.schemas());
+    Keeper::start(options, known, catalog.clone(), wanted, ledger.clone()).map(Some)
 }
 
 /// What an operator took out, and where operators ask. `known`: what this agent has known, if it is not at its start.
-fn hand(config: &Config, ledger: &Ledger, known: Option<Kills>) -> Result<Hand, AgentError> {
+fn hand(config: &Config, known: Option<Kills>) -> Result<Hand, AgentError> {
     let segment = &config.segment.path;
     let store = config.state.kills(segment);
     let kills = match known {
@@ -185,7 +186,7 @@ fn hand(config: &Config, ledger: &Ledger, known: Option<Kills>) -> Result<Hand, 
         tracing::warn!(%path, "too long for a socket, so no operator can ask this agent; name one: [control] socket");
         None
     };
-    Ok(Hand { kills, control, ledger: ledger.clone() })
+    Ok(Hand { kills, control })
 }
 
 /// Everything that a sync thread needs besides a table.
@@ -228,12 +229,18 @@ impl Publication {
         hand: Hand,
     ) -> (Ended, Kills) {
         let sources = self.sources.into_iter().map(|source| Rc::from(source as Box<dyn Source>)).collect();
-        let mut publisher =
-            Publisher::new(writer, sources, self.views, self.patience, self.catalog, self.zones)
-                .with_reports(self.reports)
-                .with_metrics(metrics.clone())
-                .with_settings(self.settings)
-                .with_hand(hand);
+        let mut publisher = Publisher::new(
+            writer,
+            sources,
+            self.views,
+            self.patience,
+            self.catalog,
+            self.zones,
+            metrics.clone(),
+        )
+        .with_reports(self.reports)
+        .with_settings(self.settings)
+        .with_hand(hand);
         let ended = LocalSet::new().block_on(runtime, publisher.run(stop, is_current));
         (ended, publisher.into_kills())
     }

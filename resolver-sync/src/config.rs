@@ -315,8 +315,7 @@ impl Config {
     ///
     /// [`ConfigError::Invalid`], with the setting's name.
     pub fn wanted(&self) -> Result<Wanted, ConfigError> {
-        // What makes no sense was refused when the configuration was read.
-        let schemas: Vec<Schema> = self.settings.iter().filter_map(|setting| setting.schema().ok()).collect();
+        let schemas = self.schemas();
         let mut wanted = Wanted::default();
         for Schema { name, source, key, .. } in &schemas {
             let known = self.sources.iter().find(|known| known.name == *source);
@@ -332,6 +331,12 @@ impl Config {
         }
         wanted.schemas = schemas;
         Ok(wanted)
+    }
+
+    /// What the settings have to be.
+    pub fn schemas(&self) -> Vec<Schema> {
+        // What makes no sense was refused when the configuration was read.
+        self.settings.iter().filter_map(|setting| setting.schema().ok()).collect()
     }
 
     /// How patient the publisher is.

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use resolver_core::Reason;
 
-use crate::pace::Backoff;
 use crate::record::ServiceSet;
 use crate::secret::Secret;
 use crate::source::{Fault, Feed, LocalFuture, Source};
@@ -27,8 +26,8 @@ mod list;
 mod login;
 mod member;
 mod namespace;
+mod services;
 mod status;
-
 mod tail;
 mod tls;
 mod watch;
@@ -39,8 +38,9 @@ pub use codec::{Codec, Decoded, MAX_VALUE};
 pub use kv::EtcdKv;
 use list::Listing;
 use member::Members;
+use services::Services;
 pub use tls::EtcdTls;
-use watch::End;
+use watch::Follow;
 
 /// Which prefix of which cluster to watch, and how.
 #[derive(Clone, Debug)]
@@ -195,75 +195,20 @@ impl EtcdSource {
 
     async fn run(&self, feed: &Feed) {
         let _close = Close(&self.members);
-        let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        loop {
-            let mut proven = false;
-            let end = self.session(feed, &mut proven).await;
-            if proven {
-                backoff.reset();
-            }
-            match end {
-                // The member is fine and only the thread of events is cut: a listing mends it at once.
-                End::Gap(fault) if proven => {
-                    tracing::info!(source = %self.config.name, "listing again: {}", fault.detail);
-                    continue;
-                }
-                End::Gap(fault) => feed.lost(fault),
-                End::Lost(fault) => {
-                    feed.lost(self.members.noted(fault));
-                    self.members.rotate();
-                }
-            }
-            backoff.wait().await;
-        }
-    }
-
-    /// Lists, reports, watches, until something ends it. `proven` is set once the watch has shown that it works.
-    async fn session(&self, feed: &Feed, proven: &mut bool) -> End {
-        let client = match self.members.client().await {
-            Ok(client) => client,
-            Err(fault) => return End::Lost(fault),
-        };
-        let url = self.members.url();
         let EtcdConfig { prefix, codec, namespace, .. } = &self.config;
-        let mut catalogue = Catalogue::new(prefix, *codec).within(namespace);
-        let mut listing = self.listing(&client, url);
-        catalogue.begin();
-        let (cluster, revision) = loop {
-            match listing.page().await {
-                Ok(page) => {
-                    catalogue.page(page.changes(), page.done.clone(), page.revision);
-                    if page.last {
-                        break (page.cluster, page.revision);
-                    }
-                }
-                Err(trouble) => return trouble.into(),
-            }
+        let (config, members, position) = (&self.config, &self.members, &self.position);
+        let follow = Follow { config, members, range: Range::below(&self.below()), position };
+        let services = || {
+            let mut catalogue = Catalogue::new(prefix, *codec).within(namespace);
+            catalogue.begin();
+            Services::new(members.url(), feed, catalogue)
         };
-        catalogue.finish();
-        self.accept(cluster, revision, feed);
-        feed.snapshot(catalogue.all(revision));
-        self.follow(feed, &client, catalogue, cluster, proven).await
-    }
-
-    fn listing(&self, client: &etcd_client::Client, url: &str) -> Listing {
-        Listing::new(client, url, Range::below(&self.below()), self.config.page, self.config.deadline)
+        follow.run(feed, services).await;
     }
 
     /// What every key begins with in the cluster.
     fn below(&self) -> String {
         format!("{}{}", self.config.namespace, self.config.prefix)
-    }
-
-    /// A complete listing is the truth; where it contradicts the history so far, a new history has begun.
-    fn accept(&self, cluster: u64, revision: i64, feed: &Feed) {
-        let mut position = self.lock();
-        if position.cluster != 0 && position.cluster != cluster {
-            feed.epoch_changed(format!("etcd cluster {cluster:x} in place of {:x}", position.cluster));
-        } else if revision < position.revision {
-            feed.epoch_changed(format!("etcd went back from revision {} to {revision}", position.revision));
-        }
-        *position = Position { cluster, revision };
     }
 
     async fn read_again(&self, service: &str) -> Result<ServiceSet, Fault> {

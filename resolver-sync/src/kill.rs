@@ -174,7 +174,7 @@ impl KillStore {
     /// this is no reason to go on without.
     pub fn read(&self) -> Result<Kills, SealedError> {
         let mut kills = Kills::default();
-        let Some(bytes) = self.file.read()? else { return Ok(kills) };
+        let Some((_, bytes)) = self.file.read()? else { return Ok(kills) };
         let list: Vec<Kill> = serde_json::from_slice(&bytes).map_err(|error| {
             SealedError::refused(self.file.path(), format!("it is not understood: {error}"))
         })?;

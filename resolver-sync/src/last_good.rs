@@ -2,21 +2,22 @@
 //! say) has something to serve, and says of it that it is STALE.
 
 mod keeper;
+mod service;
+mod setting;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use resolver_core::{Reason, State};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::Catalog;
 use crate::ledger::now_ms;
-use crate::record::{Candidate, Instance, ServiceSet};
+use crate::schema::Schema;
 use crate::sealed::{Sealed, SealedError};
 use crate::view::View;
+use service::SavedService;
+use setting::SavedSetting;
 
 pub use keeper::Keeper;
 
@@ -27,61 +28,69 @@ pub struct LastGoodOptions {
     pub path: PathBuf,
     /// How often it is written, if there is something new.
     pub every: Duration,
-    /// A set that its registry confirmed longer ago than this is not served.
+    /// A set or value that its registry confirmed longer ago than this is not served.
     pub max_age: Duration,
 }
 
-/// What a file had.
-#[derive(Clone, Debug, Default)]
+/// What a file had: the sets of services, and the values of settings.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LastGood {
-    services: BTreeMap<String, Saved>,
+    services: BTreeMap<String, SavedService>,
+    settings: BTreeMap<String, SavedSetting>,
+}
+
+/// How many names a catalogue was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// Of services.
+    pub services: usize,
+    /// Of settings. Each is still to be checked against its schema.
+    pub settings: usize,
 }
 
 /// Version of the file's body.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The body of files from before settings were kept. They are read, for the services that they have.
+const WITHOUT_SETTINGS: u32 = 1;
 /// How far a clock may have been set back between writing and reading.
 const CLOCK: u64 = 300_000;
+/// Why what was kept stands as it does.
+const FROM_DISK: &str = "from disk; the registry has not spoken yet";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     written_ms: u64,
-    services: BTreeMap<String, Saved>,
+    services: BTreeMap<String, SavedService>,
+    settings: BTreeMap<String, SavedSetting>,
 }
 
-/// One name of the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
-    /// What the name stood for: what the configuration says now must be the same.
-    source: String,
-    service: String,
-    tags: Vec<String>,
-    /// When the registry last confirmed it, in milliseconds since 1970.
-    good_ms: u64,
-    revision: u64,
-    instances: Vec<SavedInstance>,
+struct BodyWithoutSettings {
+    written_ms: u64,
+    services: BTreeMap<String, SavedService>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedInstance {
-    id: String,
-    address: IpAddr,
-    port: u16,
-    weight: u32,
-    tier: u8,
-    zone: String,
-    tags: Vec<String>,
-    meta: BTreeMap<String, String>,
-    /// Who said so, where several sources are laid over each other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    said_by: Option<String>,
+impl Body {
+    fn parse(version: u32, bytes: &[u8]) -> serde_json::Result<Self> {
+        if version != WITHOUT_SETTINGS {
+            return serde_json::from_slice(bytes);
+        }
+        let BodyWithoutSettings { written_ms, services } = serde_json::from_slice(bytes)?;
+        Ok(Body { written_ms, services, settings: BTreeMap::new() })
+    }
+
+    /// When each thing was last confirmed.
+    fn times(&self) -> impl Iterator<Item = u64> {
+        let services = self.services.values().map(|saved| saved.good_ms);
+        services.chain(self.settings.values().map(|saved| saved.good_ms))
+    }
 }
 
 impl LastGoodOptions {
     fn file(&self) -> Sealed {
-        Sealed::new(self.path.clone(), "last-good", VERSION)
+        Sealed::new(self.path.clone(), "last-good", VERSION).or_version(WITHOUT_SETTINGS)
     }
 }
 
@@ -95,15 +104,14 @@ impl LastGood {
     /// all is too old. Nothing of it is used then.
     pub fn read(options: &LastGoodOptions) -> Result<Self, SealedError> {
         let file = options.file();
-        let Some(bytes) = file.read()? else { return Ok(LastGood::default()) };
+        let Some((version, bytes)) = file.read()? else { return Ok(LastGood::default()) };
         let refuse = |why: String| Err(SealedError::refused(file.path(), why));
-        let body: Body = match serde_json::from_slice(&bytes) {
+        let body = match Body::parse(version, &bytes) {
             Ok(body) => body,
             Err(error) => return refuse(format!("it is not understood: {error}")),
         };
         let now = now_ms();
-        let latest =
-            body.services.values().map(|saved| saved.good_ms).max().unwrap_or(0).max(body.written_ms);
+        let latest = body.times().max().unwrap_or(0).max(body.written_ms);
         if latest > now + CLOCK {
             return refuse(format!(
                 "it was written {} s in the future: one of the clocks is wrong",
@@ -111,22 +119,25 @@ impl LastGood {
             ));
         }
         let max_age = u64::try_from(options.max_age.as_millis()).unwrap_or(u64::MAX);
-        let age = |saved: &Saved| now.saturating_sub(saved.good_ms);
-        let (good, old): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            body.services.into_iter().partition(|(_, saved)| age(saved) <= max_age);
-        if good.is_empty()
-            && let Some(least) = old.values().map(age).min()
-        {
+        let youngest = body.times().map(|good_ms| now.saturating_sub(good_ms)).min();
+        if let Some(age) = youngest.filter(|age| *age > max_age) {
             return refuse(format!(
                 "it is too old: its registry last confirmed it {} s ago, and [state] max_age is {} s",
-                least / 1000,
+                age / 1000,
                 options.max_age.as_secs()
             ));
         }
-        for (name, saved) in old {
-            tracing::warn!(name, age_s = age(&saved) / 1000, "kept for too long; it is not served");
-        }
-        Ok(LastGood { services: good })
+        let is_young = |name: &String, good_ms: u64| {
+            let age = now.saturating_sub(good_ms);
+            if age > max_age {
+                tracing::warn!(name, age_s = age / 1000, "kept for too long; it is not served");
+            }
+            age <= max_age
+        };
+        let Body { mut services, mut settings, .. } = body;
+        services.retain(|name, saved| is_young(name, saved.good_ms));
+        settings.retain(|name, saved| is_young(name, saved.good_ms));
+        Ok(LastGood { services, settings })
     }
 
     /// Moves a refused file out of the way; where to.
@@ -134,79 +145,58 @@ impl LastGood {
         options.file().set_aside()
     }
 
-    /// How many names it has.
+    /// How many names it has, of services and of settings.
     pub fn len(&self) -> usize {
-        self.services.len()
+        self.services.len() + self.settings.len()
     }
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty()
+        self.len() == 0
     }
 
     /// Puts it into a catalogue, from where a publisher restores what its table does not have. Only names that still stand for
-    /// the same are: with views, those whose source, service and tags are as they were. How many.
-    pub fn fill(&self, catalog: &Catalog, views: &[View]) -> usize {
-        let mut filled = 0;
+    /// the same are: with views, those whose source, service and tags are as they were; settings that are wanted, and whose
+    /// source and key are as they were.
+    pub fn fill(&self, catalog: &Catalog, views: &[View], schemas: &[Schema]) -> Filled {
+        let mut filled = Filled { services: 0, settings: 0 };
         for (name, saved) in &self.services {
-            let same = match views.iter().find(|view| view.name == *name) {
-                Some(view) => {
-                    (&view.source, &view.service, &view.tags) == (&saved.source, &saved.service, &saved.tags)
-                }
-                None => views.is_empty() && *name == saved.service && saved.tags.is_empty(),
-            };
-            if !same {
+            if !saved.is_still(name, views) {
                 tracing::warn!(name, "kept, and stands for something else now; it is not served");
-                continue;
+            } else if let Some(entry) = saved.entry(name) {
+                catalog.put(name, entry);
+                filled.services += 1;
             }
-            let candidates = saved.instances.iter().map(SavedInstance::candidate);
-            let mut set = ServiceSet::check(candidates, saved.revision);
-            for instance in &mut set.instances {
-                let kept = saved.instances.iter().find(|kept| kept.id == instance.id);
-                instance.source = kept.and_then(|kept| kept.said_by.as_deref()).map(Arc::from);
+        }
+        for (name, saved) in &self.settings {
+            match schemas.iter().find(|schema| schema.name == *name) {
+                None => tracing::info!(setting = name, "kept, and nobody wants this setting any more"),
+                Some(schema) if !saved.is_still(schema) => {
+                    tracing::warn!(
+                        setting = name,
+                        "kept, and stands for another key now; its value is not served"
+                    );
+                }
+                Some(_) => {
+                    catalog.put_setting(name, saved.entry());
+                    filled.settings += 1;
+                }
             }
-            for rejected in &set.rejected {
-                tracing::warn!(name, id = rejected.id, "kept, and left out: {}", rejected.why);
-            }
-            if set.instances.is_empty() {
-                continue;
-            }
-            let entry = Entry {
-                source: saved.source.clone(),
-                set: ServiceSet { rejected: Vec::new(), ..set },
-                state: State::Stale,
-                reason: Reason::Restored,
-                detail: "from disk; the registry has not spoken yet".into(),
-                generation: 0,
-            };
-            catalog.put(name, entry);
-            filled += 1;
         }
         filled
     }
-}
 
-impl SavedInstance {
-    fn of(instance: &Instance) -> Self {
-        let Instance { id, address, port, weight, tier, zone, tags, meta, source } = instance.clone();
-        let said_by = source.map(|source| source.to_string());
-        SavedInstance { id, address, port, weight, tier, zone, tags, meta, said_by }
-    }
-
-    /// To be checked like any record: that a file is whole does not make it right.
-    fn candidate(&self) -> Candidate {
-        let SavedInstance { id, address, port, weight, tier, zone, tags, meta, said_by: _ } = self.clone();
-        Candidate {
-            id,
-            address: address.to_string(),
-            port: port.into(),
-            weight: Some(weight.into()),
-            tier,
-            zone,
-            tags,
-            meta,
-            unhealthy: false,
+    /// Whether another one differs in no more than the times of confirmation.
+    fn is_same(&self, other: &Self) -> bool {
+        fn same<T>(
+            a: &BTreeMap<String, T>,
+            b: &BTreeMap<String, T>,
+            is_same: impl Fn(&T, &T) -> bool,
+        ) -> bool {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && is_same(a.1, b.1))
         }
+        same(&self.services, &other.services, SavedService::is_same)
+            && same(&self.settings, &other.settings, SavedSetting::is_same)
     }
 }
 

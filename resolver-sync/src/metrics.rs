@@ -1,4 +1,5 @@
-//! What an agent counts, for `/metrics` and `/health`: written by the sync thread with each beat, read by others.
+//! How an agent stands, for `/metrics` and `/health`: written by the sync thread with each beat, read by others. What it
+//! counts is in its [`Ledger`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use resolver_core::Reason;
 
 use crate::catalog::Catalog;
 use crate::health::{Health, Verdict};
+use crate::ledger::{Counts, Ledger, SourceCounts};
 
 mod text;
 
@@ -19,18 +21,17 @@ const BOUNDS: [u64; 11] = [10, 25, 50, 100, 250, 500, 1_000, 5_000, 25_000, 100_
 /// A sync thread that gave no sign of life for so long stands still; it gives one every 200 ms.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// The counts of one agent. Cheap to clone; all clones are one.
+/// How one agent stands. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    counts: Arc<Inner>,
+    ledger: Ledger,
+    seen: Arc<Seen>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Seen {
     lag: [AtomicU64; BOUNDS.len() + 1],
     lag_sum_ns: AtomicU64,
-    confirmations: AtomicU64,
-    failed_confirmations: AtomicU64,
     latest: Mutex<Option<Tally>>,
 }
 
@@ -39,8 +40,6 @@ struct Inner {
 struct Tally {
     at: Instant,
     beats: u64,
-    published: u64,
-    refused: u64,
     sources: Vec<SourceTally>,
 }
 
@@ -55,38 +54,28 @@ pub(crate) struct SourceTally {
     pub(crate) revision: u64,
     pub(crate) reason: Reason,
     pub(crate) bad_records: u32,
-    pub(crate) counts: SourceCounts,
     pub(crate) holds: usize,
 }
 
-/// What a source has been through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SourceCounts {
-    pub(crate) reconnects: u64,
-    pub(crate) bad_records: u64,
-    pub(crate) faults: BTreeMap<&'static str, u64>,
-}
-
 impl Metrics {
+    /// Where this agent counts.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// From a source's word to what readers see.
     pub(crate) fn published_after(&self, since: Option<Instant>) {
         let Some(lag) = since.map(|since| since.elapsed()) else { return };
         let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| bound * 1000 < nanos);
-        self.counts.lag[bucket].fetch_add(1, Ordering::Relaxed);
-        self.counts.lag_sum_ns.fetch_add(nanos, Ordering::Relaxed);
+        self.seen.lag[bucket].fetch_add(1, Ordering::Relaxed);
+        self.seen.lag_sum_ns.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// A second read has ended.
-    pub(crate) fn confirmed(&self, proven: bool) {
-        let count = if proven { &self.counts.confirmations } else { &self.counts.failed_confirmations };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn beat(&self, at: Instant, (published, refused): (u64, u64), sources: Vec<SourceTally>) {
+    pub(crate) fn beat(&self, at: Instant, sources: Vec<SourceTally>) {
         let mut latest = self.lock();
         let beats = latest.as_ref().map_or(0, |tally| tally.beats) + 1;
-        *latest = Some(Tally { at, beats, published, refused, sources });
+        *latest = Some(Tally { at, beats, sources });
     }
 
     /// Makes `health` speak for the agent: failed while the sync thread stands still, degraded while a source is stale,
@@ -142,21 +131,20 @@ impl Metrics {
             [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
         );
         self.table_page(&mut page, catalog);
+        let counts = self.ledger.counts();
         if let Some(tally) = self.lock().clone() {
-            tally.page(&mut page);
+            tally.page(&mut page, &counts);
         }
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
-        let Inner { confirmations, failed_confirmations, .. } = &*self.counts;
         page.family(
             "counter",
             "resolver_confirmations_total",
             "Second reads of what looked like an outage, by whether they proved anything.",
             [
-                (vec![("result", "proven")], count(confirmations)),
-                (vec![("result", "failed")], count(failed_confirmations)),
+                (vec![("result", "proven")], counts.proven as f64),
+                (vec![("result", "failed")], counts.unproven as f64),
             ],
         );
-        let lag: Vec<u64> = self.counts.lag.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let lag: Vec<u64> = self.seen.lag.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
         let buckets: Vec<(f64, u64)> =
             BOUNDS.iter().zip(&lag).map(|(bound, values)| (*bound as f64 / 1e6, *values)).collect();
         page.histogram(
@@ -164,7 +152,7 @@ impl Metrics {
             "From the moment a source has said something to the moment readers see it.",
             &buckets,
             lag[BOUNDS.len()],
-            count(&self.counts.lag_sum_ns) / 1e9,
+            self.seen.lag_sum_ns.load(Ordering::Relaxed) as f64 / 1e9,
         );
         page.into_text()
     }
@@ -194,12 +182,12 @@ impl Metrics {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Tally>> {
-        self.counts.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Tally {
-    fn page(&self, page: &mut Page) {
+    fn page(&self, page: &mut Page, counts: &Counts) {
         let since = self.at.elapsed();
         page.one(
             "gauge",
@@ -212,14 +200,16 @@ impl Tally {
             "counter",
             "resolver_publications_total",
             "Sets that were published.",
-            self.published as f64,
+            counts.published as f64,
         );
         page.one(
             "counter",
             "resolver_publications_refused_total",
             "Sets that were not published: no room, or another source has the name.",
-            self.refused as f64,
+            counts.refused as f64,
         );
+        let none = SourceCounts::default();
+        let counts = |source: &SourceTally| counts.sources.get(&source.name).unwrap_or(&none);
         let mut family = |kind: &str, name: &str, help: &str, value: &dyn Fn(&SourceTally) -> Option<f64>| {
             let samples = self
                 .sources
@@ -246,16 +236,16 @@ impl Tally {
             Some(f64::from(source.bad_records))
         });
         family("counter", "resolver_source_bad_records_total", "Records that were left out.", &|source| {
-            Some(source.counts.bad_records as f64)
+            Some(counts(source).bad_records as f64)
         });
         family("gauge", "resolver_source_holds", "Services whose last good set is held.", &|source| {
             Some(source.holds as f64)
         });
         family("counter", "resolver_source_reconnects_total", "Times that contact came back.", &|source| {
-            Some(source.counts.reconnects as f64)
+            Some(counts(source).reconnects as f64)
         });
         let faults = self.sources.iter().flat_map(|source| {
-            let faults = source.counts.faults.iter();
+            let faults = counts(source).faults.iter();
             faults.map(|(reason, count)| {
                 (vec![("source", source.name.as_str()), ("reason", *reason)], *count as f64)
             })

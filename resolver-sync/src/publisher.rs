@@ -85,8 +85,6 @@ pub struct Publisher<'t> {
     /// Where operators ask, while nobody publishes.
     control: Option<Control>,
     ledger: Ledger,
-    /// What others of this process note.
-    outside: Ledger,
     /// Typed configuration values.
     settings: Settings,
 }
@@ -100,7 +98,8 @@ struct WatchEnded {
 impl<'t> Publisher<'t> {
     /// A publisher to this table. Whatever a predecessor published there stands, as stale, until its source speaks; names
     /// that no source or view has any more leave the table. What only `catalog` knows, from a table that this one
-    /// supersedes, is published again, as stale: the registry may be out of reach just now.
+    /// supersedes, is published again, as stale: the registry may be out of reach just now. What is counted in the ledger
+    /// of `metrics`, by whomever, is entered into the table.
     pub fn new(
         writer: Writer<'t>,
         sources: Vec<Rc<dyn Source>>,
@@ -108,8 +107,9 @@ impl<'t> Publisher<'t> {
         patience: Patience,
         catalog: Catalog,
         zones: Zones,
+        metrics: Metrics,
     ) -> Self {
-        let ledger = Ledger::default();
+        let ledger = metrics.ledger().clone();
         let watched = |source| Watched::new(source, ledger.clone());
         let mut sources: Vec<Watched> = sources.into_iter().map(watched).collect();
         let overlays = Overlays::new(&sources);
@@ -161,10 +161,9 @@ impl<'t> Publisher<'t> {
             to_confirm: VecDeque::new(),
             watches: FuturesUnordered::new(),
             reports: Inflow::default(),
-            metrics: Metrics::default(),
+            metrics,
             control: None,
             ledger,
-            outside: Ledger::default(),
             settings: Settings::default(),
         }
     }
@@ -173,19 +172,12 @@ impl<'t> Publisher<'t> {
     pub(crate) fn with_hand(mut self, hand: Hand) -> Self {
         *self.shelf.kills() = hand.kills;
         self.control = hand.control;
-        self.outside = hand.ledger;
         self
     }
 
     /// Takes what callers report from here.
     pub fn with_reports(mut self, reports: Inflow) -> Self {
         self.reports = reports;
-        self
-    }
-
-    /// Counts here.
-    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
-        self.metrics = metrics;
         self
     }
 
@@ -245,7 +237,7 @@ impl<'t> Publisher<'t> {
             tokio::select! {
                 biased;
                 () = &mut stop => {
-                    self.note_down();
+                    self.shelf.enter_ledger();
                     return Ended::Stopped;
                 }
                 // Before whatever a registry says: an order is to be done at once.
@@ -321,11 +313,11 @@ impl<'t> Publisher<'t> {
         }
         self.end_kills(now);
         self.shelf.tick();
-        self.note_down();
+        self.shelf.enter_ledger();
         self.settings.tick(self.shelf.writer());
         self.beat(now);
         let sources = self.sources.iter().map(|source| source.tally(now, self.patience.stale_after));
-        self.metrics.beat(now, self.shelf.counts(), sources.collect());
+        self.metrics.beat(now, sources.collect());
     }
 
     /// Says how old each source's word is, and that this one lives.
@@ -336,12 +328,6 @@ impl<'t> Publisher<'t> {
             SourceBeat { rejected: beat.rejected.saturating_add(refused), ..beat }
         });
         self.shelf.beat(beats);
-    }
-
-    /// Writes down what was noted since the last beat.
-    fn note_down(&mut self) {
-        self.shelf.enter_ledger(&self.ledger);
-        self.shelf.enter_ledger(&self.outside);
     }
 
     /// Publishes sets of one source, all as of one moment.

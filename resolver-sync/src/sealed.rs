@@ -76,7 +76,9 @@ impl Held {
         let path = directory.join("lock");
         prepare_directory(&path)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(io("open", &path))?;
+        let lock =
+            rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(unopened("open", &path))?;
+        trust(&path, &rustix::fs::fstat(&lock).map_err(io("look at", &path))?)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Held { _lock: File::from(lock) }),
             Err(Errno::WOULDBLOCK) => {
@@ -94,6 +96,8 @@ pub(crate) struct Sealed {
     path: PathBuf,
     kind: &'static str,
     version: u32,
+    /// An older version that is read, too.
+    older: Option<u32>,
 }
 
 /// The largest file that is read: a hundred times what a large host publishes.
@@ -101,29 +105,33 @@ const LARGEST: u64 = 256 << 20;
 
 impl Sealed {
     pub(crate) fn new(path: PathBuf, kind: &'static str, version: u32) -> Self {
-        Sealed { path, kind, version }
+        Sealed { path, kind, version, older: None }
+    }
+
+    /// The same, which also reads files of an older version.
+    pub(crate) fn or_version(self, older: u32) -> Self {
+        Sealed { older: Some(older), ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The body as it was written; `None` where there is no file.
+    /// The body as it was written, and its version; `None` where there is no file.
     ///
     /// # Errors
     ///
     /// [`SealedError`] for anything that is not exactly that.
-    pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, SealedError> {
+    pub(crate) fn read(&self) -> Result<Option<(u32, Vec<u8>)>, SealedError> {
         let path = &self.path;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => return Err(SealedError::untrusted(path, "it is a symbolic link")),
-            Err(error) => return Err(io("open", path)(error)),
+            Err(error) => return Err(unopened("open", path)(error)),
         };
         let stat = rustix::fs::fstat(&file).map_err(io("look at", path))?;
-        self.trust(&stat)?;
+        trust(path, &stat)?;
         let mut bytes = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| SealedError::Io {
             doing: "read",
@@ -133,27 +141,8 @@ impl Sealed {
         self.open(&bytes).map(Some)
     }
 
-    fn trust(&self, stat: &Stat) -> Result<(), SealedError> {
-        let own = rustix::process::geteuid().as_raw();
-        let mode = stat.st_mode & 0o7777;
-        let why = match () {
-            () if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
-                "it is not a regular file".into()
-            }
-            () if stat.st_uid != own => {
-                format!("its owner is uid {}, and this agent's is {own}; remove it", stat.st_uid)
-            }
-            () if mode & 0o077 != 0 => {
-                format!("its mode is {mode:03o}; 600 is right, and whatever wrote it is not")
-            }
-            () if stat.st_nlink != 1 => format!("it has {} links; it should have one", stat.st_nlink),
-            () => return Ok(()),
-        };
-        Err(SealedError::untrusted(&self.path, why))
-    }
-
-    /// The body of these bytes.
-    fn open(&self, bytes: &[u8]) -> Result<Vec<u8>, SealedError> {
+    /// The version and the body of these bytes.
+    fn open(&self, bytes: &[u8]) -> Result<(u32, Vec<u8>), SealedError> {
         let refuse = |why: &str| Err(SealedError::refused(&self.path, why));
         if bytes.len() as u64 > LARGEST {
             return refuse("it is larger than anything that was written there");
@@ -173,9 +162,11 @@ impl Sealed {
         if kind != self.kind {
             return refuse(&format!("it is a file of kind {kind:?}, and should be {:?}", self.kind));
         }
-        if version != self.version.to_string() {
-            return refuse(&format!("it has version {version}; this agent reads version {}", self.version));
-        }
+        let known = [self.older, Some(self.version)].into_iter().flatten();
+        let Some(version) = known.clone().find(|known| known.to_string() == version) else {
+            let known = known.map(|known| known.to_string()).collect::<Vec<_>>().join(" and ");
+            return refuse(&format!("it has version {version}; this agent reads version {known}"));
+        };
         if length != body.len().to_string() {
             return refuse(&format!(
                 "it should have {length} bytes after its first line, and has {}",
@@ -185,16 +176,21 @@ impl Sealed {
         if sum != hex(&Sha256::digest(body)) {
             return refuse("its checksum does not match: it is damaged");
         }
-        Ok(body.to_vec())
+        Ok((version, body.to_vec()))
     }
 
     /// Puts a body in place: whoever looks finds the old file or the new one, whole, also after a power failure.
     ///
     /// # Errors
     ///
-    /// [`SealedError`]; the old file stands.
+    /// [`SealedError`]; the old file stands. What is there and cannot be an old one, or is another user's, stands too.
     pub(crate) fn write(&self, body: &[u8]) -> Result<(), SealedError> {
         let directory = prepare_directory(&self.path)?;
+        match rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => own_file(&self.path, &stat)?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(io("look at", &self.path)(error)),
+        }
         let name = format!(".new-{}-{}", self.kind, std::process::id());
         let new = directory.join(name);
         // A process of this id that was killed here; it is not this one, which writes one at a time.
@@ -240,6 +236,49 @@ impl Sealed {
     }
 }
 
+/// Whether nobody else can have written a file.
+fn trust(path: &Path, stat: &Stat) -> Result<(), SealedError> {
+    own_file(path, stat)?;
+    let mode = stat.st_mode & 0o7777;
+    let why = match () {
+        () if mode & 0o077 != 0 => {
+            format!("its mode is {mode:03o}, and 600 is right: something has changed it; {LOOK}")
+        }
+        () if stat.st_nlink != 1 => {
+            format!("it has {} links, and one is right: it has a second name; {LOOK}", stat.st_nlink)
+        }
+        () => return Ok(()),
+    };
+    Err(SealedError::untrusted(path, why))
+}
+
+/// Whether it is a file, and this user's.
+fn own_file(path: &Path, stat: &Stat) -> Result<(), SealedError> {
+    let own = rustix::process::geteuid().as_raw();
+    let why = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if stat.st_uid == own => return Ok(()),
+        FileType::RegularFile => {
+            format!("its owner is uid {}, and this agent's is {own}; {LOOK}", stat.st_uid)
+        }
+        FileType::Symlink => format!("it is a symbolic link, which is not followed; {LOOK}"),
+        _ => format!("it is not a regular file; {LOOK}"),
+    };
+    Err(SealedError::untrusted(path, why))
+}
+
+/// What to do about a file that should not be there.
+const LOOK: &str = "look at it, and remove it";
+
+/// Why a file or directory was not opened, where links are not followed.
+fn unopened(doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> SealedError {
+    move |error| match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+            SealedError::untrusted(path, format!("it is a symbolic link, which is not followed; {LOOK}"))
+        }
+        _ => io(doing, path)(error),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -253,13 +292,13 @@ pub(crate) fn prepare_directory(path: &Path) -> Result<PathBuf, SealedError> {
         Err(error) => return Err(io("make the directory", &directory)(error)),
     }
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened =
-        rustix::fs::open(&directory, flags, Mode::empty()).map_err(io("open the directory", &directory))?;
+    let opened = rustix::fs::open(&directory, flags, Mode::empty())
+        .map_err(unopened("open the directory", &directory))?;
     let stat = rustix::fs::fstat(&opened).map_err(io("look at", &directory))?;
     let own = rustix::process::geteuid().as_raw();
     if (stat.st_uid != own && stat.st_uid != 0) || stat.st_mode & 0o022 != 0 {
         let why = format!(
-            "its owner is uid {} and its mode {:o}; it must be a directory of uid {own} that only it may write to",
+            "its owner is uid {} and its mode {:o}; it must be a directory of uid {own} that only it may write to: make it one, or name another",
             stat.st_uid,
             stat.st_mode & 0o7777
         );
@@ -289,7 +328,7 @@ mod tests {
         assert_eq!(file.read().expect("no file is no error"), None);
         for body in [&b"{}"[..], b"", b"a\nb"] {
             file.write(body).expect("written");
-            assert_eq!(file.read().expect("read").as_deref(), Some(body));
+            assert_eq!(file.read().expect("read"), Some((1, body.to_vec())));
         }
         let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(file.path()), mode(&directory.path().join("state"))), (0o600, 0o700));
@@ -316,6 +355,10 @@ mod tests {
         let other = String::from_utf8(good).expect("text").replacen("last-good 1", "last-good 2", 1);
         std::fs::write(file.path(), other).expect("written");
         assert!(refused(&file).contains("version 2; this agent reads version 1"), "{}", refused(&file));
+        let newer = Sealed::new(file.path().to_owned(), "last-good", 3).or_version(2);
+        assert_eq!(newer.read().expect("an older one is read").map(|(version, _)| version), Some(2));
+        let newest = Sealed::new(file.path().to_owned(), "last-good", 4).or_version(3);
+        assert!(refused(&newest).contains("version 2; this agent reads version 3 and 4"));
     }
 
     #[test]

@@ -88,6 +88,25 @@ fn ready_only_once_a_good_table_stands_and_healthy_as_long_as_it_is_published() 
         page.contains("resolver_source_faults_total{source=\"con\\\"sul\",reason=\"unreachable\"}"),
         "{page}"
     );
+    // One count behind both: what a page sums up to, the segment of its first agent has.
+    let segment = host.segment().display().to_string();
+    eventually(SOON, "the segment's counters and the page agree", || {
+        let page = answered(address, "/metrics").text();
+        let sum = |name: &str| {
+            let samples = page.lines().filter(|line| line.starts_with(name));
+            samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+        };
+        let counters = host.run(&["segment", "errors", &segment, "--json"]).json()["counters"].clone();
+        let counter = |name: &str| counters[name].as_u64().unwrap_or(u64::MAX);
+        let both = [
+            (sum("resolver_source_bad_records_total"), counter("bad_records")),
+            (sum("resolver_source_faults_total"), counter("contacts_lost")),
+            (sum("resolver_source_reconnects_total") + 1, counter("contacts")),
+            (sum("resolver_confirmations_total{result=\"failed\"}"), counter("confirmations_failed")),
+            (sum("resolver_confirmations_total"), counter("confirmations")),
+        ];
+        both.iter().all(|(page, segment)| page == segment) && both[0].0 > 0 && both[1].0 > 0
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use resolver_tests::{Host, Place, Process, Ran, Registry, eventually};
+use resolver_tests::{Host, Place, Process, Ran, Registry, eventually, try_until};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -98,6 +98,129 @@ fn a_cold_start_without_etcd_serves_the_last_table_of_an_agent_that_was_killed()
     a_cold_start_serves_it_until_the_registry_answers(&Registry::etcd(), Process::kill);
 }
 
+/// Settings of each type, and an agent's configuration with them.
+fn with_settings(registry: &Registry, host: &Host) -> String {
+    let name = registry.name();
+    let setting = |setting: &str, more: &str| {
+        format!(
+            "[[setting]]\nname = \"{setting}\"\nsource = \"{name}\"\nkey = \"config/{setting}\"\n{more}\n"
+        )
+    };
+    config(registry, host, "")
+        + &setting("max_position", "type = \"i64\"\nmin = 0\nmax = 1_000_000")
+        + &setting("ratio", "type = \"f64\"\nmax = 1")
+        + &setting("enabled", "type = \"bool\"")
+        + &setting("venue", "type = \"bytes\"\nmax_length = 4")
+}
+
+fn put(registry: &Registry, host: &Host, key: &str, value: &str) {
+    let (flag, url) = match registry {
+        Registry::Consul(consul) => ("--consul", consul.url()),
+        Registry::Etcd(etcd) => ("--etcd", etcd.url()),
+    };
+    let ran = host.run(&["kv", "put", &format!("config/{key}"), value, flag, &url]);
+    assert_eq!(ran.code, Some(0), "{key}: {}", ran.stderr);
+}
+
+fn setting(host: &Host, name: &str) -> Ran {
+    host.run(&["setting", name, "--json", "--segment", &host.segment().display().to_string()])
+}
+
+#[track_caller]
+fn until_setting(host: &Host, agent: &Process, name: &str, value: Value, states: &[(&str, &str)]) {
+    let found = try_until(SOON, || {
+        let ran = setting(host, name);
+        let got = ran.json();
+        let stands = |(state, reason): &(&str, &str)| got["state"] == *state && got["reason"] == *reason;
+        let is = got["value"] == value && states.iter().any(stands);
+        if is { Ok(()) } else { Err(format!("{}{}", ran.stdout, ran.stderr)) }
+    });
+    if let Err(last) = found {
+        panic!("{name} is not {value} {states:?}: {last}{}", agent.logs());
+    }
+}
+
+const FRESH: &[(&str, &str)] = &[("FRESH", "none")];
+/// From disk: nobody has spoken yet, or the registry is known to be away.
+const RESTORED: &[(&str, &str)] = &[("STALE", "restored"), ("STALE", "unreachable")];
+
+fn a_cold_start_serves_settings_too(registry: &Registry, ends: impl Fn(&Process)) {
+    let host = Host::new();
+    let values = [
+        ("max_position", "1000", json!(1000)),
+        ("ratio", "0.1", json!(0.1)),
+        ("enabled", "true", json!(true)),
+        ("venue", "XNAS", json!("XNAS")),
+    ];
+    for (name, raw, _) in &values {
+        put(registry, &host, name, raw);
+    }
+    let all = with_settings(registry, &host);
+    let agent = host.agent(&all);
+    for (name, _, value) in &values {
+        until_setting(&host, &agent, name, value.clone(), FRESH);
+    }
+    let is_kept = |words: &str| std::fs::read_to_string(kept(&host)).is_ok_and(|kept| kept.contains(words));
+    eventually(SOON, "all are kept", || values.iter().all(|(name, ..)| is_kept(&format!("config/{name}"))));
+    ends(&agent);
+    registry.kill();
+    // Twice: what was restored is kept on.
+    for _ in 0..2 {
+        reboot(&host);
+        agent.start_again();
+        for (name, _, value) in &values {
+            until_setting(&host, &agent, name, value.clone(), RESTORED);
+        }
+        ends(&agent);
+    }
+
+    // One that does not fit any more, one of another type, one of another key, and one that nobody wants.
+    reboot(&host);
+    drop(agent);
+    let narrow = all
+        .replace("max = 1_000_000", "max = 999")
+        .replace("type = \"bool\"", "type = \"i64\"")
+        .replace("key = \"config/venue\"", "key = \"config/market\"")
+        .replace("name = \"ratio\"", "name = \"share\"");
+    let agent = host.agent(&narrow);
+    for name in ["max_position", "enabled"] {
+        until_setting(&host, &agent, name, Value::Null, &[("EMPTY", "none")]);
+        let alarm = |line: &str| {
+            line.contains("ERROR")
+                && line.contains(&format!("setting=\"{name}\""))
+                && line.contains("the last good value does not fit any more")
+        };
+        assert!(agent.stderr().lines().any(alarm), "{name}: {}", agent.stderr());
+    }
+    assert!(agent.stderr().contains("1000 is not within 0..=999"), "{}", agent.stderr());
+    assert_eq!(setting(&host, "venue").json()["state"], "NEVER", "a value of another key is not this one's");
+    assert_eq!(setting(&host, "ratio").code, Some(3), "nobody wants it any more");
+    assert_eq!(setting(&host, "share").json()["state"], "NEVER");
+    eventually(SOON, "what is refused counts", || host.sources().json()[0]["rejected"] == 2);
+    eventually(SOON, "what is not served is not kept", || !is_kept("config/"));
+    agent.kill();
+
+    // The registry's word counts, whatever was kept.
+    registry.restart();
+    drop(agent);
+    let agent = host.agent(&all);
+    for (name, _, value) in &values {
+        until_setting(&host, &agent, name, value.clone(), FRESH);
+    }
+}
+
+#[test]
+fn a_cold_start_without_consul_serves_the_last_settings() {
+    a_cold_start_serves_settings_too(&Registry::consul(), |agent| {
+        assert_eq!(agent.terminate(ENDED).code(), Some(0));
+    });
+}
+
+#[test]
+fn a_cold_start_without_etcd_serves_the_last_settings_of_an_agent_that_was_killed() {
+    a_cold_start_serves_settings_too(&Registry::etcd(), Process::kill);
+}
+
 /// Starts an agent on what is kept, without a registry; it must serve nothing of it, and say why.
 fn assert_refused(host: &Host, agent: &Process, what: &str, words: &str) {
     agent.start_again();
@@ -141,7 +264,7 @@ fn what_is_damaged_or_too_old_or_of_others_is_refused() {
         std::fs::remove_file(aside).expect("there");
     };
     refused("the kind", &flipped(10), "it is a file of kind");
-    refused("the version", &flipped(version), "this agent reads version 1");
+    refused("the version", &flipped(version), "this agent reads version 1 and 2");
     refused("the checksum", &flipped(sum), "its checksum does not match");
     refused("a port", &flipped(port), "its checksum does not match");
     refused("the last byte", &flipped(good.len() - 1), "its checksum does not match");

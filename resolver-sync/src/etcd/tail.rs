@@ -1,49 +1,38 @@
-//! The events of a watch, message by message, and what they change.
+//! The events of a watch, message by message: what each proves, and which of them are a gap.
 
-use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use etcd_client::WatchResponse;
 use resolver_core::Reason;
 
-use crate::source::{Fault, Feed};
+use crate::source::Fault;
 
-use super::EtcdSource;
-use super::catalogue::{Catalogue, Change};
+use super::Position;
 use super::list::Page;
-use super::watch::End;
+use super::watch::{End, Event, Followed};
 
 /// The most that the fragments of one revision may hold together.
 const FRAGMENTS: usize = 64 << 20;
 
 /// What a watch has told so far.
-pub(super) struct Tail<'a> {
-    source: &'a EtcdSource,
-    feed: &'a Feed,
-    catalogue: Catalogue,
+pub(super) struct Tail<'a, F> {
+    url: &'a str,
+    position: &'a Mutex<Position>,
+    followed: F,
     cluster: u64,
     /// Everything up to here has come through the watch.
     watched: i64,
     /// What the watch had seen when the listing was asked for; the listing cannot be older.
     asked: i64,
-    /// The revision that reports carry; it never goes down.
-    reported: i64,
     /// The fragments so far of a revision that came in several messages.
     fragments: Vec<WatchResponse>,
 }
 
-impl<'a> Tail<'a> {
-    pub(super) fn new(source: &'a EtcdSource, feed: &'a Feed, catalogue: Catalogue, cluster: u64) -> Self {
-        let revision = catalogue.applied();
-        Tail {
-            source,
-            feed,
-            catalogue,
-            cluster,
-            watched: revision,
-            asked: revision,
-            reported: revision,
-            fragments: Vec::new(),
-        }
+impl<'a, F: Followed> Tail<'a, F> {
+    pub(super) fn new(url: &'a str, position: &'a Mutex<Position>, followed: F, cluster: u64) -> Self {
+        let revision = followed.applied();
+        let (watched, asked) = (revision, revision);
+        Tail { url, position, followed, cluster, watched, asked, fragments: Vec::new() }
     }
 
     pub(super) fn take(&mut self, response: WatchResponse) -> Result<(), End> {
@@ -72,7 +61,7 @@ impl<'a> Tail<'a> {
         // Created, or progress: nothing at or below this revision is on its way any more.
         self.watched = revision;
         self.move_position();
-        self.feed.alive();
+        self.followed.contact().alive();
         Ok(())
     }
 
@@ -91,30 +80,28 @@ impl<'a> Tail<'a> {
             self.fragments.push(response);
         }
         let parts = std::mem::take(&mut self.fragments);
-        let mut changes = Vec::with_capacity(parts.iter().map(|part| part.events().len()).sum());
+        let mut events = Vec::with_capacity(parts.iter().map(|part| part.events().len()).sum());
         for event in parts.iter().flat_map(|part| part.events()) {
             // Not `event_type()`: it panics on a type that it does not know.
             let kind = event.0.r#type;
             let Some(kv) = event.kv().filter(|_| kind == 0 || kind == 1) else {
                 return Err(self.gap(Reason::BadAnswer, &format!("an event of unknown type {kind}")));
             };
-            let value = (kind == 0).then(|| kv.value());
-            changes.push(Change { key: kv.key(), value, revision: kv.mod_revision() });
+            events.push(Event { kv, deleted: kind == 1 });
         }
-        let touched = self.catalogue.apply(changes);
-        self.watched = self.watched.max(self.catalogue.applied());
-        self.report(touched);
+        self.followed.apply(&events, self.watched);
+        self.watched = self.watched.max(self.followed.applied());
         self.move_position();
         // A watch that is catching up carries the cluster's revision over older events.
         if revision <= self.watched {
-            self.feed.alive();
+            self.followed.contact().alive();
         }
         Ok(())
     }
 
     pub(super) fn begin_listing(&mut self) {
         self.asked = self.watched;
-        self.catalogue.begin();
+        self.followed.begin();
     }
 
     pub(super) fn take_page(&mut self, page: &Page) -> Result<(), End> {
@@ -125,33 +112,16 @@ impl<'a> Tail<'a> {
             );
             return Err(self.gap(Reason::Regressed, &words));
         }
-        let complete = self.watched >= page.revision;
-        let touched = self.catalogue.page(page.changes(), page.done.clone(), page.revision);
-        if complete && !touched.is_empty() {
-            let url = self.source.members.url();
-            tracing::warn!(%url, services = ?touched, "the watch had missed changes; a listing has repaired them");
-        }
-        self.reported = self.reported.max(page.revision);
-        self.report(touched);
+        self.followed.repair(page, self.watched);
         if page.last {
-            self.catalogue.finish();
             self.move_position();
         }
         Ok(())
     }
 
-    fn report(&mut self, touched: BTreeSet<String>) {
-        self.reported = self.reported.max(self.catalogue.applied());
-        let sets = touched.into_iter().map(|service| {
-            let set = self.catalogue.set(&service, self.reported);
-            (service, set)
-        });
-        // A transaction is one change.
-        self.feed.services(sets.collect::<Vec<_>>());
-    }
-
     fn move_position(&self) {
-        self.source.lock().revision = self.watched.max(self.catalogue.applied());
+        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+        position.revision = self.watched.max(self.followed.applied());
     }
 
     fn cancelled(&self, response: &WatchResponse) -> End {
@@ -170,11 +140,11 @@ impl<'a> Tail<'a> {
     }
 
     fn gap(&self, reason: Reason, words: &str) -> End {
-        End::Gap(Fault::new(reason, format!("etcd {}: watch: {words}", self.source.members.url())))
+        End::Gap(Fault::new(reason, format!("etcd {}: watch: {words}", self.url)))
     }
 
     pub(super) fn lost(&self, words: &str) -> End {
-        End::Lost(Fault::new(Reason::Unreachable, format!("etcd {}: {words}", self.source.members.url())))
+        End::Lost(Fault::new(Reason::Unreachable, format!("etcd {}: {words}", self.url)))
     }
 }
 
@@ -183,7 +153,10 @@ mod tests {
     use etcd_client::proto::{PbEvent, PbKeyValue, PbResponseHeader, PbWatchResponse};
 
     use super::*;
-    use crate::etcd::{Codec, EtcdConfig};
+    use crate::etcd::catalogue::{Catalogue, Change};
+    use crate::etcd::services::Services;
+    use crate::etcd::{Codec, EtcdConfig, EtcdSource};
+    use crate::source::Feed;
 
     const CLUSTER: u64 = 7;
 
@@ -193,13 +166,14 @@ mod tests {
     }
 
     /// A watch that begins after a listing at revision 10.
-    fn tail<'a>(source: &'a EtcdSource, feed: &'a Feed) -> Tail<'a> {
+    fn tail<'a>(source: &'a EtcdSource, feed: &'a Feed) -> Tail<'a, Services<'a>> {
         let mut catalogue = Catalogue::new("/services/", Codec::Auto);
         catalogue.begin();
         let change = Change { key: b"/services/oms/1", value: Some(b"10.0.0.1:1"), revision: 9 };
         catalogue.page([change], b"/services0".to_vec(), 10);
         catalogue.finish();
-        Tail::new(source, feed, catalogue, CLUSTER)
+        let url = source.members.url();
+        Tail::new(url, &source.position, Services::new(url, feed, catalogue), CLUSTER)
     }
 
     fn message(revision: i64, events: Vec<PbEvent>) -> PbWatchResponse {

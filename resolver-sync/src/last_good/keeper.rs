@@ -1,14 +1,14 @@
 //! Writes the last good table to disk, on a thread of its own: a disk may take its time, and the sync thread has none.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
-use resolver_core::{Counter, IncidentKind, Reason, State};
+use resolver_core::{Counter, IncidentKind};
 
-use super::{Body, LastGood, LastGoodOptions, Saved, SavedInstance};
-use crate::catalog::{Catalog, Entry};
+use super::{Body, LastGood, LastGoodOptions, SavedService, SavedSetting};
+use crate::catalog::Catalog;
 use crate::ledger::{Ledger, now_ms};
+use crate::schema::Schema;
 use crate::sealed::SealedError;
 use crate::view::View;
 
@@ -24,7 +24,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts to keep a catalogue, on a thread with the caller's cores. `known` is what was read before: of what nobody
-    /// confirms it has the time of the last confirmation.
+    /// confirms it has the time of the last confirmation. `wanted`: what the configuration wants published.
     ///
     /// # Errors
     ///
@@ -33,11 +33,11 @@ impl Keeper {
         options: LastGoodOptions,
         known: LastGood,
         catalog: Catalog,
-        views: Vec<View>,
+        wanted: (Vec<View>, Vec<Schema>),
         ledger: Ledger,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let keeping = Keeping::new(options, known, catalog, views, ledger);
+        let keeping = Keeping::new(options, known, catalog, wanted, ledger);
         let thread =
             std::thread::Builder::new().name("last-good".into()).spawn(move || keeping.run(&stopped))?;
         Ok(Keeper { stop: Some(stop), thread: Some(thread) })
@@ -68,9 +68,10 @@ pub(super) struct Keeping {
     options: LastGoodOptions,
     catalog: Catalog,
     views: Vec<View>,
+    schemas: Vec<Schema>,
     ledger: Ledger,
     /// As last written, or read.
-    last: BTreeMap<String, Saved>,
+    last: LastGood,
     written_ms: u64,
     /// As last logged, so that it is logged once.
     failed: Option<String>,
@@ -81,11 +82,10 @@ impl Keeping {
         options: LastGoodOptions,
         known: LastGood,
         catalog: Catalog,
-        views: Vec<View>,
+        (views, schemas): (Vec<View>, Vec<Schema>),
         ledger: Ledger,
     ) -> Self {
-        let last = known.services;
-        Keeping { options, catalog, views, ledger, last, written_ms: 0, failed: None }
+        Keeping { options, catalog, views, schemas, ledger, last: known, written_ms: 0, failed: None }
     }
 
     fn run(mut self, stopped: &Receiver<()>) {
@@ -116,51 +116,39 @@ impl Keeping {
     /// Writes if there is something new; whether it did. `now` makes it write newer times of confirmation, too.
     pub(super) fn save(&mut self, now: bool) -> Result<bool, SealedError> {
         let written_ms = now_ms();
-        let services = self.services(written_ms);
-        let same = |(name, saved): (&String, &Saved)| {
-            let good_ms = saved.good_ms;
-            self.last.get(name).is_some_and(|last| Saved { good_ms, ..last.clone() } == *saved)
-        };
-        let nothing_new = services.len() == self.last.len() && services.iter().all(same);
+        let table = self.table(written_ms);
         let period = u64::try_from(self.options.every.as_millis()).unwrap_or(u64::MAX);
         let is_due = written_ms.saturating_sub(self.written_ms) >= period.saturating_mul(PERIODS);
-        let confirmed = services != self.last;
-        if nothing_new && !(confirmed && (now || is_due)) {
+        let confirmed = table != self.last;
+        if table.is_same(&self.last) && !(confirmed && (now || is_due)) {
             return Ok(false);
         }
-        let body = Body { written_ms, services };
+        let LastGood { services, settings } = table;
+        let body = Body { written_ms, services, settings };
         let bytes = serde_json::to_vec(&body).map_err(|error| {
             SealedError::refused(&self.options.path, format!("it cannot be said in JSON: {error}"))
         })?;
         self.options.file().write(&bytes)?;
-        (self.last, self.written_ms) = (body.services, written_ms);
+        let Body { services, settings, .. } = body;
+        (self.last, self.written_ms) = (LastGood { services, settings }, written_ms);
         Ok(true)
     }
 
-    #[cfg(test)]
-    pub(super) fn services_at(&self, now: u64) -> BTreeMap<String, Saved> {
-        self.services(now)
-    }
-
-    fn services(&self, now: u64) -> BTreeMap<String, Saved> {
-        let saved = |name: String| {
-            let entry = self.catalog.get(&name).filter(|entry| !entry.set.instances.is_empty())?;
-            let view = match self.views.iter().find(|view| view.name == name) {
-                Some(view) => view.clone(),
-                None => View::of_service(&entry.source, &name),
-            };
-            let before = self.last.get(&name).map(|last| last.good_ms);
-            let good_ms = if is_confirmed(&entry) { now } else { before.unwrap_or(now) };
-            let instances = entry.set.instances.iter().map(SavedInstance::of).collect();
-            let View { source, service, tags, .. } = view;
-            Some((name, Saved { source, service, tags, good_ms, revision: entry.set.revision, instances }))
+    /// What there is to keep now.
+    pub(super) fn table(&self, now: u64) -> LastGood {
+        let service = |name: String| {
+            let before = self.last.services.get(&name).map(|last| last.good_ms);
+            let saved = SavedService::of(&name, &*self.catalog.get(&name)?, &self.views, before, now)?;
+            Some((name, saved))
         };
-        self.catalog.names().into_iter().filter_map(saved).collect()
+        let setting = |schema: &Schema| {
+            let before = self.last.settings.get(&schema.name).map(|last| last.good_ms);
+            let saved = SavedSetting::of(schema, &*self.catalog.setting(&schema.name)?, before, now)?;
+            Some((schema.name.clone(), saved))
+        };
+        LastGood {
+            services: self.catalog.names().into_iter().filter_map(service).collect(),
+            settings: self.schemas.iter().filter_map(setting).collect(),
+        }
     }
-}
-
-/// Whether its registry stands by it at this moment.
-fn is_confirmed(entry: &Entry) -> bool {
-    // An operator took all of it out; the registry still has it.
-    entry.state == State::Fresh || (entry.state == State::Empty && entry.reason == Reason::Killed)
 }

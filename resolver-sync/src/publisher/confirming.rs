@@ -24,11 +24,10 @@ pub(super) struct Confirmed {
 impl Publisher<'_> {
     pub(super) fn confirmed(&mut self, confirmed: Confirmed) {
         let Confirmed { source, service, answer } = confirmed;
-        self.metrics.confirmed(answer.is_ok());
+        self.ledger.confirmed(answer.is_ok());
         if let Err(fault) = &answer {
             let (source, reason) = (self.sources[source].name(), fault.reason.name());
             tracing::warn!(source, service, reason, "the last good set stands: {}", fault.detail);
-            self.ledger.count(Counter::ConfirmationsFailed, 1);
         }
         let now = Instant::now();
         match self.sources[source].confirmed(&service, answer, now) {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::Publisher;
 use crate::control::{Answer, Asked, Control, Request, Terms};
 use crate::kill::{Kill, Kills, MOST};
-use crate::ledger::{Ledger, now_ms};
+use crate::ledger::now_ms;
 use crate::view::View;
 
 /// Orders that wait: one, as the server asks one after the other.
@@ -19,8 +19,6 @@ const WAITING: usize = 1;
 pub(crate) struct Hand {
     pub(crate) kills: Kills,
     pub(crate) control: Option<Control>,
-    /// What others of this process note.
-    pub(crate) ledger: Ledger,
 }
 
 /// What is asked of a publisher that runs. Nothing, ever, where nobody can ask.

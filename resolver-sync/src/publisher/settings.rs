@@ -135,21 +135,9 @@ impl Settings {
                 None
             }
         };
-        // From a predecessor, or from the table that this one supersedes.
+        // From a predecessor, or else from the table that this one supersedes, or from disk.
         let left = cell.and_then(|cell| cell.get(&writer.reader()));
         let left = left.or_else(|| self.catalog.setting(&schema.name)?.value);
-        let value = left.filter(|value| match schema.bounds.admit(value) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(setting = schema.name, "what a predecessor left is refused: {error}");
-                if let Some(cell) = cell {
-                    let mut batch = writer.batch();
-                    cell.unset(&mut batch, Reason::BadRecords);
-                    batch.commit();
-                }
-                false
-            }
-        });
         let target = directory_of(&schema.key);
         let same = |known: &Directory| known.source == source && known.target == target;
         let directory = self.directories.iter().position(same).unwrap_or_else(|| {
@@ -166,7 +154,24 @@ impl Settings {
         if !self.directories[directory].keys.contains(&schema.key) {
             self.directories[directory].keys.push(schema.key.clone());
         }
-        self.tracks.push(Track { schema, directory, cell, value, problem: None, published: None, alarms: 0 });
+        let mut track =
+            Track { schema, directory, cell, value: None, problem: None, published: None, alarms: 0 };
+        match left.map(|left| (left, track.schema.bounds.admit(&left))) {
+            None => {}
+            Some((left, Ok(()))) => track.value = Some(left),
+            Some((_, Err(error))) => {
+                track.alarm(
+                    Reason::BadRecords,
+                    &format!("the last good value does not fit any more: {error}"),
+                );
+                if let Some(cell) = cell {
+                    let mut batch = writer.batch();
+                    cell.unset(&mut batch, Reason::BadRecords);
+                    batch.commit();
+                }
+            }
+        }
+        self.tracks.push(track);
     }
 
     /// Starts the watches on the current [`LocalSet`](tokio::task::LocalSet).

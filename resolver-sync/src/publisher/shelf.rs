@@ -38,8 +38,6 @@ pub(super) struct Shelf<'t> {
     places: BTreeMap<String, Place>,
     /// Sets that could not be published, by name and source: the source will not say them again, so they wait here.
     refused: BTreeMap<(String, u8), Refused>,
-    /// Sets that were published, and that were refused.
-    counts: (u64, u64),
     kills: Kills,
     ledger: Ledger,
 }
@@ -52,7 +50,6 @@ impl<'t> Shelf<'t> {
             courses: Courses::new(zones),
             places: BTreeMap::new(),
             refused: BTreeMap::new(),
-            counts: (0, 0),
             kills: Kills::default(),
             ledger,
         }
@@ -169,9 +166,9 @@ impl<'t> Shelf<'t> {
         &mut self.kills
     }
 
-    /// Writes down what was noted anywhere.
-    pub(super) fn enter_ledger(&mut self, ledger: &Ledger) {
-        ledger.enter(&mut self.writer);
+    /// Writes down what was counted and noted since the last time, by whomever.
+    pub(super) fn enter_ledger(&mut self) {
+        self.ledger.enter(&mut self.writer);
     }
 
     pub(super) fn beat<'s>(&mut self, sources: impl Iterator<Item = SourceBeat<'s>>) {
@@ -349,17 +346,12 @@ impl<'t> Shelf<'t> {
             && place.out == self.kills.out_of(&publication.view, &publication.set)
     }
 
-    /// Sets that were published, and that were refused.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        self.counts
-    }
-
     fn enter(&mut self, published: Published, publication: Publication, next: Ready) {
         let Ready { ranked, out } = next;
         let Publication { view: View { name, .. }, set, standing, source } = publication;
         let Published { handle, primary, generation, extras } = published;
         self.refused.remove(&(name.clone(), source));
-        self.counts.0 += 1;
+        self.ledger.published();
         let state = if primary.is_none() { State::Empty } else { standing.0 };
         let status = self.writer.reader().source(source);
         let from = status.map_or(String::new(), |status| status.name(&mut [0; 24]).to_owned());
@@ -379,7 +371,7 @@ impl<'t> Shelf<'t> {
                 source = publication.view.source,
                 "not published, and tried again: {words}"
             );
-            self.counts.1 += 1;
+            self.ledger.refused();
             self.ledger.note(IncidentKind::Refused, &name, words);
         }
         self.refused.insert((name, source), Refused { publication, why, words: words.to_owned() });

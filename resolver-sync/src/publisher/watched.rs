@@ -10,7 +10,7 @@ use resolver_core::{Counter, IncidentKind, Reason, SourceBeat, State};
 
 use crate::guard::{Guard, Verdict};
 use crate::ledger::Ledger;
-use crate::metrics::{SourceCounts, SourceTally};
+use crate::metrics::SourceTally;
 use crate::overlay::Word;
 use crate::record::{Rejected, ServiceSet};
 use crate::source::{Fault, Feed, Report, Source};
@@ -33,7 +33,6 @@ pub(super) struct Watched {
     unsettled: BTreeSet<String>,
     /// Services that are empty, and since when.
     empty: BTreeMap<String, Instant>,
-    counts: SourceCounts,
     ledger: Ledger,
 }
 
@@ -63,7 +62,6 @@ impl Watched {
             changed: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             empty: BTreeMap::new(),
-            counts: SourceCounts::default(),
             ledger,
         }
     }
@@ -162,7 +160,6 @@ impl Watched {
             self.revision = self.revision.max(set.revision);
             let rejected: BTreeSet<Rejected> = set.rejected.iter().cloned().collect();
             let before = std::mem::replace(&mut self.service(&name).rejected, rejected.clone());
-            self.counts.bad_records += rejected.difference(&before).count() as u64;
             self.name_rejected(&name, rejected.difference(&before));
             let verdict = self.service(&name).guard.offer(set);
             self.note(&name, &verdict);
@@ -185,17 +182,16 @@ impl Watched {
         }
         if report.alive_at.is_some() {
             let was_lost = self.lost.take().is_some();
-            self.counts.reconnects += u64::from(was_lost && self.alive_at.is_some());
-            if was_lost || self.alive_at.is_none() {
+            let was_alive = self.alive_at.is_some();
+            if was_lost || !was_alive {
                 tracing::info!(source = self.name, revision = self.revision, "in step with the registry");
-                self.ledger.count(Counter::Contacts, 1);
+                self.ledger.contact(&self.name, was_alive);
             }
             self.alive_at = report.alive_at;
         }
         if let Some(fault) = report.lost {
             if self.lost.is_none() {
-                *self.counts.faults.entry(fault.reason.name()).or_default() += 1;
-                self.ledger.count(Counter::ContactsLost, 1);
+                self.ledger.contact_lost(&self.name, fault.reason);
             }
             if self.lost.as_ref() != Some(&fault) {
                 let words = format!("{}: {}", fault.reason.name(), fault.detail);
@@ -216,7 +212,7 @@ impl Watched {
     fn name_rejected<'r>(&self, service: &str, new: impl Iterator<Item = &'r Rejected>) {
         let mut unnamed = 0;
         for (place, rejected) in new.enumerate() {
-            self.ledger.count(Counter::BadRecords, 1);
+            self.ledger.bad_record(&self.name);
             if place < NAMED {
                 let words = format!("{}: {}", rejected.id, rejected.why);
                 self.ledger.note(IncidentKind::BadRecord, &self.about(service), &words);
@@ -361,7 +357,6 @@ impl Watched {
             revision,
             reason,
             bad_records: rejected,
-            counts: self.counts.clone(),
             holds: self.unsettled.iter().filter(is_held).count(),
         }
     }

@@ -193,6 +193,12 @@ fn refuse_if_taken(path: &Path) -> Result<(), SocketError> {
         let why = "it is no socket, and stays; remove it, or name another path".to_owned();
         return Err(SocketError::Untrusted { path: path.to_owned(), why });
     }
+    let own = rustix::process::geteuid().as_raw();
+    if stat.st_uid != own {
+        let uid = stat.st_uid;
+        let why = format!("its owner is uid {uid}, and this one's is {own}; remove it, or name another path");
+        return Err(SocketError::Untrusted { path: path.to_owned(), why });
+    }
     match UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {

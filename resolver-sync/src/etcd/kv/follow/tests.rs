@@ -1,23 +1,28 @@
 //! Messages that a real server cannot be made to send at a chosen moment.
 
+use std::sync::{LazyLock, Mutex};
+
+use etcd_client::WatchResponse;
 use etcd_client::proto::{PbEvent, PbKeyValue, PbResponseHeader, PbWatchResponse};
 
+use resolver_core::Reason;
+
 use super::*;
+use crate::etcd::Position;
+use crate::etcd::tail::Tail;
+use crate::etcd::watch::End;
 use crate::kv::Entry;
 
 const CLUSTER: u64 = 7;
 const LIMIT: usize = 100;
+/// Nothing stands before a key.
+static WHOLE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
 
-fn known() -> Known {
+/// A watch that begins after a listing at revision 10.
+fn tail<'a>(feed: &'a KvFeed, position: &'a Mutex<Position>) -> Tail<'a, Known<'a>> {
     let keys = BTreeMap::from([(b"c/a".to_vec(), 5), (b"c/b".to_vec(), 6)]);
-    Known {
-        cluster: CLUSTER,
-        namespace: Namespace::default(),
-        keys,
-        watched: 10,
-        gone: BTreeMap::new(),
-        fragments: Vec::new(),
-    }
+    let known = Known { keys, applied: 10, ..Known::new(feed, &WHOLE, LIMIT) };
+    Tail::new("http://h:1", position, known, CLUSTER)
 }
 
 fn kv(key: &str, value: &str, mod_revision: i64) -> PbKeyValue {
@@ -39,9 +44,13 @@ fn message(revision: i64, events: Vec<PbEvent>) -> PbWatchResponse {
 
 #[track_caller]
 fn gap(message: PbWatchResponse, reason: Reason, words: &str) {
-    let feed = KvFeed::default();
-    let (said, why) = known().take(WatchResponse(message), LIMIT, &feed).expect_err(words);
-    assert!(said == reason && why.contains(words), "{said:?} {why}");
+    let (feed, position) = (KvFeed::default(), Mutex::default());
+    match tail(&feed, &position).take(WatchResponse(message)) {
+        Err(End::Gap(fault)) => {
+            assert!(fault.reason == reason && fault.detail.contains(words), "{fault:?} is not {words:?}");
+        }
+        other => panic!("{other:?} is no gap"),
+    }
     let report = feed.take();
     assert!(report.keys.is_empty() && report.contact.alive_at.is_none(), "{report:?}");
 }
@@ -68,9 +77,10 @@ fn every_gap_is_seen() {
 
 #[test]
 fn what_was_told_is_not_told_again() {
-    let (feed, mut known) = (KvFeed::default(), known());
-    let take = |known: &mut Known, message| known.take(WatchResponse(message), LIMIT, &feed).expect("good");
-    take(&mut known, message(12, vec![put("c/a", "old", 9), put("c/a", "new", 11), deleted("c/b", 12)]));
+    let (feed, position) = (KvFeed::default(), Mutex::default());
+    let mut tail = tail(&feed, &position);
+    let mut take = |message| tail.take(WatchResponse(message)).expect("good");
+    take(message(12, vec![put("c/a", "old", 9), put("c/a", "new", 11), deleted("c/b", 12)]));
     let report = feed.take();
     assert_eq!(report.keys.keys().collect::<Vec<_>>(), ["c/a", "c/b"]);
     let entry = Entry { key: "c/a".into(), value: b"new".into(), revision: 11, flags: 0, leased: false };
@@ -78,26 +88,28 @@ fn what_was_told_is_not_told_again() {
     assert_eq!(report.keys["c/b"], Seen::Deleted { revision: 12 });
     assert!(report.contact.alive_at.is_some() && report.revision == 12);
     // A watch that catches up is not current.
-    take(&mut known, message(50, vec![put("c/large", &"x".repeat(101), 13)]));
+    take(message(50, vec![put("c/large", &"x".repeat(101), 13)]));
     let report = feed.take();
     assert!(matches!(report.keys["c/large"], Seen::Refused(_)) && report.contact.alive_at.is_none());
 }
 
 #[test]
 fn a_revision_in_fragments_is_one_change() {
-    let (feed, mut known) = (KvFeed::default(), known());
+    let (feed, position) = (KvFeed::default(), Mutex::default());
+    let mut tail = tail(&feed, &position);
     let first = PbWatchResponse { fragment: true, ..message(11, vec![put("c/a", "1", 11)]) };
-    known.take(WatchResponse(first), LIMIT, &feed).expect("a fragment");
+    tail.take(WatchResponse(first)).expect("a fragment");
     assert!(feed.take().keys.is_empty(), "half of a revision was told");
-    known.take(WatchResponse(message(11, vec![put("c/b", "2", 11)])), LIMIT, &feed).expect("the rest");
+    tail.take(WatchResponse(message(11, vec![put("c/b", "2", 11)]))).expect("the rest");
     assert_eq!(feed.take().keys.len(), 2);
 }
 
 #[test]
 fn a_listing_beside_the_watch_repairs_and_brings_nothing_back() {
-    let (feed, mut known) = (KvFeed::default(), known());
+    let (feed, position) = (KvFeed::default(), Mutex::default());
+    let mut tail = tail(&feed, &position);
     let events = vec![put("c/new", "1", 11), deleted("c/b", 25)];
-    known.take(WatchResponse(message(25, events)), LIMIT, &feed).expect("good");
+    tail.take(WatchResponse(message(25, events))).expect("good");
     feed.take();
     // As of revision 20: the watch has missed a change of a, and a key that came; b was there, and new was not lost.
     let kvs = [kv("c/a", "2", 15), kv("c/b", "1", 6), kv("c/came", "1", 16)];
@@ -108,11 +120,11 @@ fn a_listing_beside_the_watch_repairs_and_brings_nothing_back() {
         revision: 20,
         last: true,
     };
-    known.repair(&page, &mut BTreeSet::new(), LIMIT, &feed).expect("of this cluster");
+    tail.take_page(&page).expect("of this cluster");
     let report = feed.take();
     let told: Vec<_> = report.keys.iter().map(|(key, seen)| (key.as_str(), seen.revision())).collect();
     assert_eq!(told, [("c/a", 15), ("c/came", 16), ("c/new", 20)]);
     assert_eq!(report.keys["c/new"], Seen::Deleted { revision: 20 });
     page.cluster = 8;
-    known.repair(&page, &mut BTreeSet::new(), LIMIT, &feed).expect_err("of another cluster");
+    tail.take_page(&page).expect_err("of another cluster");
 }
