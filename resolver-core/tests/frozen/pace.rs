@@ -57,6 +57,8 @@ pub struct Watch<'m> {
     last: Option<(Duration, u64)>,
     /// When the newest beat cannot have been earlier.
     beat_at: Option<Duration>,
+    /// Whether the newest beat came between two polls. One that came within a poll is dated by this one or by the next.
+    is_dated: bool,
     is_fresh: bool,
     pub polls: u64,
 }
@@ -72,6 +74,7 @@ impl<'m> Watch<'m> {
             start,
             last: None,
             beat_at: None,
+            is_dated: true,
             is_fresh: false,
             polls: 0,
         }
@@ -95,13 +98,14 @@ impl<'m> Watch<'m> {
         };
         self.polls += 1;
         // The poll saw a beat from `before` to `after`; while the writer beats, which one is not known.
-        if let Some((then, beat)) = self.last.filter(|(_, beat)| *beat != after) {
-            let _ = beat;
-            self.beat_at = Some(then);
+        if before != after {
+            self.is_dated = false;
+        } else if let Some((then, _)) = self.last.filter(|(_, beat)| *beat != after) {
+            (self.beat_at, self.is_dated) = (Some(then), true);
         }
         self.last = Some((now, after));
         let silence = self.beat_at.map(|beat_at| now - beat_at);
-        if before == after {
+        if self.is_dated {
             let expected = silence.is_some_and(|silence| silence <= self.max_age);
             assert_eq!(self.is_fresh, expected, "silent for {silence:?} of {:?}", self.max_age);
         }

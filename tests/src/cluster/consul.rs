@@ -26,6 +26,8 @@ const AGENT: &str = "agent";
 const READY: Duration = Duration::from_secs(90);
 /// For one request.
 const REQUEST: Duration = Duration::from_secs(5);
+/// A key that is there, and that moves with every write of a test.
+pub(super) const GATE: &str = "resolver-tests/ready";
 /// For a snapshot, either way.
 const SNAPSHOT: Duration = Duration::from_secs(20);
 
@@ -285,7 +287,7 @@ impl Consul {
             for server in 0..MEMBERS {
                 self.get(server, "/v1/health/service/consul?consistent")?;
             }
-            self.put(0, "/v1/kv/resolver-tests/ready", &json!("yes"))?;
+            self.put(0, &format!("/v1/kv/{GATE}"), &json!("yes"))?;
             let url = format!("{}/v1/health/service/consul?passing=1", self.agent_url());
             let passing = self.request("GET", &url, None, REQUEST)?.json();
             match passing.as_array().map_or(0, Vec::len) {

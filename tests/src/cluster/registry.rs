@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::consul::Consul;
+use super::consul::{Consul, GATE};
 use super::etcd::Etcd;
 use super::network::Network;
 use super::{MEMBERS, Options};
@@ -162,15 +162,23 @@ impl Registry {
     pub fn write(&self, service: &str, instance: u8, place: Option<SocketAddr>) -> Result<(), String> {
         self.some(|member| match self {
             Registry::Consul(consul) => {
+                // A server holds a write for some seconds while nobody leads, and may carry it out after whoever sent it has sent
+                // it again, and another one: each moves a key from where it was when that was read, so a late one fails.
+                let gate = consul.get(member, &format!("/v1/kv/{GATE}?consistent"))?;
+                let gate =
+                    json!({ "Verb": "cas", "Key": GATE, "Value": "", "Index": gate[0]["ModifyIndex"] });
                 let id = format!("{service}-{instance}");
-                let (path, body) = match place {
-                    Some(place) => ("register", json!({
-                        "Node": NODE.0, "Address": NODE.1,
-                        "Service": { "ID": id, "Service": service, "Address": place.ip(), "Port": place.port() },
-                    })),
-                    None => ("deregister", json!({ "Node": NODE.0, "ServiceID": id })),
+                let (verb, definition) = match place {
+                    Some(place) => (
+                        "set",
+                        json!({ "ID": id, "Service": service, "Address": place.ip(), "Port": place.port() }),
+                    ),
+                    None => ("delete", json!({ "ID": id, "Service": service })),
                 };
-                consul.put(member, &format!("/v1/catalog/{path}"), &body).map(drop)
+                let node = json!({ "Verb": "set", "Node": { "Node": NODE.0, "Address": NODE.1 } });
+                let service = json!({ "Verb": verb, "Node": NODE.0, "Service": definition });
+                let all = json!([{ "KV": gate }, { "Node": node }, { "Service": service }]);
+                consul.put(member, "/v1/txn", &all).map(drop)
             }
             Registry::Etcd(etcd) => {
                 let key = format!("/services/{service}/{instance}");
