@@ -240,20 +240,25 @@ fn a_panic_deregisters() {
     assert_eq!(held(&etcd), None);
 }
 
-#[test]
-fn a_user_may_be_needed_and_what_is_not_allowed_is_said() {
-    let etcd = start();
+/// Authentication, and the user `svc` with this password, who may write services.
+fn with_a_writer(etcd: &Etcd, password: &str) {
     for command in [
         &["user", "add", "root:rootpw"][..],
         &["user", "grant-role", "root", "root"],
         &["role", "add", "writer"],
         &["role", "grant-permission", "writer", "--prefix=true", "readwrite", "/services/"],
-        &["user", "add", "svc:canary"],
+        &["user", "add", &format!("svc:{password}")],
         &["user", "grant-role", "svc", "writer"],
         &["auth", "enable"],
     ] {
         etcd.etcdctl(command);
     }
+}
+
+#[test]
+fn a_user_may_be_needed_and_what_is_not_allowed_is_said() {
+    let etcd = start();
+    with_a_writer(&etcd, "canary");
     let config = |prefix: &str| EtcdConfig {
         endpoints: vec![etcd.url()],
         prefix: prefix.into(),
@@ -274,17 +279,7 @@ fn a_user_may_be_needed_and_what_is_not_allowed_is_said() {
 #[test]
 fn a_password_that_was_changed_is_taken_from_its_file_without_a_restart() {
     let etcd = start();
-    for command in [
-        &["user", "add", "root:rootpw"][..],
-        &["user", "grant-role", "root", "root"],
-        &["role", "add", "writer"],
-        &["role", "grant-permission", "writer", "--prefix=true", "readwrite", "/services/"],
-        &["user", "add", "svc:canary-1"],
-        &["user", "grant-role", "svc", "writer"],
-        &["auth", "enable"],
-    ] {
-        etcd.etcdctl(command);
-    }
+    with_a_writer(&etcd, "canary-1");
     let host = Host::new();
     let file = host.dir().join("password");
     let write = |password: &str| {
