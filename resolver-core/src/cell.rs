@@ -15,6 +15,7 @@
 
 use core::hint::cold_path;
 
+use crate::machine;
 use crate::memory::{Line, WORDS};
 use crate::sync::{self, Site};
 
@@ -69,8 +70,8 @@ impl Words for [u64; PAYLOAD] {
 }
 
 /// One round, from the line or, while that is being written, from the shadow: where nearly every read ends. The words are
-/// what `load` takes, and come with their `seq`. Nothing for a cell that is vacant, that was overtaken, or of which `load`
-/// takes nothing; then [`read`] has the answer.
+/// what `load` takes, and come with their `seq`. For a cell that is vacant, that was overtaken, or of which `load` takes nothing,
+/// [`read`] has the answer; with what was loaded in vain, so that the caller need not keep what it can find in there.
 ///
 /// The shadow is asked for only when it is needed, and its words are taken by code of their own: the path of a cell that is
 /// not being written has one predicted branch, and no register for the other one.
@@ -79,21 +80,31 @@ pub(crate) fn read_once<'m, T>(
     line: &Line,
     shadow: impl FnOnce() -> Option<&'m Line>,
     load: impl Fn(&Line) -> Option<T>,
-) -> Option<(T, u64)> {
+    is_all: bool,
+) -> Result<(T, u64), Option<T>> {
     let seq = line.load(0);
     sync::fence_acquire(Site::AfterSeq);
     if seq & (ODD | VACANT) == 0 {
-        let words = load(line)?;
-        sync::fence_acquire(Site::AfterWords);
-        return (line.load(0) == seq).then_some((words, seq));
+        let words = load(line).ok_or(None)?;
+        return checked(line, words, seq, is_all);
     }
     cold_path();
     if seq & VACANT != 0 {
-        return None;
+        return Err(None);
     }
-    let words = load(shadow()?)?;
+    let words = shadow()
+        .map(|shadow| if is_all { machine::forget(shadow) } else { shadow })
+        .and_then(load)
+        .ok_or(None)?;
+    checked(line, words, seq, is_all)
+}
+
+/// What was loaded, if the line is still at this `seq`.
+#[inline(always)]
+fn checked<T>(line: &Line, words: T, seq: u64, is_all: bool) -> Result<(T, u64), Option<T>> {
     sync::fence_acquire(Site::AfterWords);
-    (line.load(0) == seq).then_some((words, seq))
+    let is_same = if is_all { machine::is_at(line, seq) } else { is_at(line, seq) };
+    if is_same { Ok((words, seq)) } else { Err(Some(words)) }
 }
 
 /// The first words and the `seq` that they belong to. Wait-free: at most [`ROUNDS`] rounds of `N + 2` loads. Out of line: it is

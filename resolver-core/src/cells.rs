@@ -1,6 +1,6 @@
 //! The lines that handles lead to.
 
-use crate::handle::Handle;
+use crate::handle::{Handle, LINE_BYTES};
 use crate::memory::Line;
 
 /// A section of lines, and what bounds an offset into it: the one comparison between a handle and its line.
@@ -42,6 +42,14 @@ impl<'m> Cells<'m> {
     }
 }
 
+/// The offset of the handle that leads to `line`, where the section begins here.
+#[inline(always)]
+pub(crate) fn offset(begin: *const Line, line: &Line) -> usize {
+    let bytes = core::ptr::from_ref(line).addr().wrapping_sub(begin.addr());
+    // A line of loom's has another size.
+    bytes / size_of::<Line>() * LINE_BYTES as usize
+}
+
 #[cfg(not(resolver_loom))]
 const _: () = assert!(size_of::<Line>() == 64);
 
@@ -57,6 +65,7 @@ mod tests {
         for slot in 0..3 {
             let line = cells.at(Handle::new(slot, 7)).expect("it is there");
             assert!(core::ptr::eq(line, &lines[1 + slot as usize]));
+            assert_eq!(Handle::of(offset(cells.lines().as_ptr(), line), 7), Handle::new(slot, 7));
         }
         for beyond in [3, 4, 1 << 20, crate::handle::MAX_SLOT] {
             assert!(cells.at(Handle::new(beyond, 7)).is_none(), "{beyond}");

@@ -1,7 +1,7 @@
 //! Handles: what the hot path holds instead of a name.
 
 /// Bytes of a line, by which handles count.
-const LINE_BYTES: u32 = 64;
+pub(crate) const LINE_BYTES: u32 = 64;
 /// The last slot that a handle can lead to.
 pub(crate) const MAX_SLOT: u32 = u32::MAX / LINE_BYTES;
 
@@ -19,6 +19,12 @@ impl Handle {
     pub(crate) fn new(slot: u32, incarnation: u32) -> Self {
         debug_assert!(slot <= MAX_SLOT);
         Handle { bits: (slot * LINE_BYTES) as u64 | (incarnation as u64) << 32 }
+    }
+
+    /// The handle that leads to the line at this offset and means this incarnation.
+    #[inline(always)]
+    pub(crate) fn of(offset: usize, incarnation: u32) -> Self {
+        Handle::from_bits(u64::from(incarnation) << 32 | offset as u32 as u64)
     }
 
     /// Where the cell's line begins, in bytes from that of slot 0.

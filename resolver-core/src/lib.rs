@@ -59,6 +59,7 @@ mod handle;
 mod incident;
 mod layout;
 mod leaf;
+mod machine;
 mod maglev;
 mod memory;
 #[cfg(all(test, resolver_loom))]

@@ -4,6 +4,9 @@
 use core::hint::cold_path;
 
 use crate::cell::{self, PAYLOAD, Unread, Words};
+use crate::cells::offset;
+use crate::handle::LINE_BYTES;
+use crate::machine;
 use crate::memory::Line;
 
 /// Gives the first line of a table what its counts ask for: magic number, version, total and checksum. So would somebody
@@ -17,6 +20,8 @@ pub fn seal(header: &Line) {
 pub struct Cells<'m> {
     lines: &'m [Line],
     shadows: &'m [Line],
+    /// Where the lines begin, once more: what leads to a line is not kept for the way back.
+    begin: &'m Line,
 }
 
 /// Why a cell gave nothing.
@@ -32,12 +37,16 @@ pub enum CellError {
 
 impl<'m> Cells<'m> {
     /// Half of the memory for lines, half for shadows.
+    ///
+    /// # Panics
+    ///
+    /// Without any memory.
     pub fn new(memory: &'m [Line]) -> Self {
         let (lines, shadows) = memory.split_at(memory.len() / 2);
         for (line, shadow) in lines.iter().zip(shadows) {
             cell::init(line, shadow);
         }
-        Cells { lines, shadows }
+        Cells { lines, shadows, begin: &memory[0] }
     }
 
     /// The first words of a cell.
@@ -51,16 +60,24 @@ impl<'m> Cells<'m> {
             cold_path();
             return Err(CellError::Range);
         };
+        let is_all = N == PAYLOAD;
+        let line = if is_all { machine::forget(line) } else { line };
         let take = |line: &Line| Some(core::array::from_fn(|index| line.at(index)));
-        if let Some((words, _)) = cell::read_once(line, || self.shadow(index), take) {
+        if let Ok((words, _)) = cell::read_once(line, || self.shadow(self.index(line)), take, is_all) {
             return Ok(words);
         }
         cold_path();
         let mut words = [0; N];
-        match self.read_again(index, &mut words) {
+        match self.read_again(self.index(line), &mut words) {
             None => Ok(words),
             Some(error) => Err(error),
         }
+    }
+
+    /// The index that led to a line.
+    #[inline(always)]
+    fn index(&self, line: &Line) -> usize {
+        offset(self.begin, line) / LINE_BYTES as usize
     }
 
     #[inline(always)]

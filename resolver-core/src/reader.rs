@@ -9,11 +9,12 @@ use core::time::Duration;
 
 use crate::cached::CachedHandle;
 use crate::cell::{self, Unread, Words as _};
-use crate::cells::Cells;
+use crate::cells::{Cells, offset};
 use crate::error::ResolveError;
 use crate::fresh::{FreshError, Liveness};
 use crate::handle::Handle;
 use crate::layout::{epoch, pulse};
+use crate::machine;
 use crate::memory::Line;
 use crate::name::Name;
 use crate::record::{Address, Place, Resolved, Take, Words, head};
@@ -179,7 +180,8 @@ impl<'m> Reader<'m> {
     /// What is to be taken of a head or setting, and its `seq`, if it is the one that the handle means.
     ///
     /// The first round comes first, alone; whatever it does not settle begins anew. All is looked at again there, so that
-    /// the first round has no register to keep for it but the reader's and the handle's.
+    /// the first round has no register to keep for it but the reader's: where the words were loaded in vain, the handle is
+    /// in the line's address and the third word.
     #[inline(always)]
     fn known<T: Take>(
         &self,
@@ -188,16 +190,19 @@ impl<'m> Reader<'m> {
     ) -> Result<(T, u64), ResolveError> {
         let take = |line: &Line| {
             let third = line.at(head::INCARNATION);
-            handle.means(third).then(|| T::take(third, line))
+            handle.means(third).then(|| (third, T::take(third, line)))
         };
         let Some(line) = section(self).at(handle) else {
             cold_path();
             return Err(ResolveError::Gone);
         };
+        let line = if T::IS_ALL { machine::forget(line) } else { line };
         // By a method, as a closure would have the section looked up before it is needed.
-        if let Some(read) = cell::read_once(line, || self.shadow(handle), take) {
-            return Ok(read);
-        }
+        let handle = match cell::read_once(line, || self.shadow(handle), take, T::IS_ALL) {
+            Ok(((_, taken), seq)) => return Ok((taken, seq)),
+            Err(Some((third, _))) if T::IS_ALL => self.known_at(line, machine::forget_word(third)),
+            Err(_) => handle,
+        };
         cold_path();
         let mut words: Words = [0; 7];
         let mut seq = 0;
@@ -205,6 +210,13 @@ impl<'m> Reader<'m> {
             None => Ok((T::take(words[head::INCARNATION], &words), seq)),
             Some(error) => Err(error),
         }
+    }
+
+    /// The handle that led to this line, where this third word is what it meant. From where all cells begin: what its
+    /// own section begins with would be kept for it.
+    #[inline(always)]
+    fn known_at(&self, line: &Line, third: u64) -> Handle {
+        Handle::of(offset(self.view.cells.as_ptr(), line), third as u32)
     }
 
     /// As [`Reader::is_current`], for bindings, which keep the sequence alone ([`Resolved::seq`]).

@@ -132,11 +132,16 @@ impl core::fmt::Debug for Resolved {
 
 /// What an answer takes of a cell; given the third word, which is read first as the incarnation is in it.
 pub(crate) trait Take: Sized {
+    /// Whether its words are in all registers that there are: `machine` has more on it.
+    const IS_ALL: bool = false;
+
     fn take(third: u64, words: &impl cell::Words) -> Self;
 }
 
 /// A whole record.
 impl Take for Words {
+    const IS_ALL: bool = true;
+
     #[inline(always)]
     fn take(third: u64, words: &impl cell::Words) -> Self {
         let [a, b] = [words.at(0), words.at(1)];

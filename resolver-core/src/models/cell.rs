@@ -27,7 +27,9 @@ enum Form {
 
 fn read_in(form: Form, line: &Line, shadow: &Line) -> Result<([u64; N], u64), Unread<[u64; N]>> {
     match form {
-        Form::AtOnce => cell::read_once(line, || Some(shadow), |line| Some(words(line))).ok_or(Unread::Busy),
+        Form::AtOnce => {
+            cell::read_once(line, || Some(shadow), |line| Some(words(line)), true).map_err(|_| Unread::Busy)
+        }
         Form::Rounds => cell::read(line, shadow),
     }
 }

@@ -63,7 +63,7 @@ impl Sets {
     fn head(&self) -> Option<([u64; 2], u64)> {
         let words = |line: &Line| Some([line.at(0), line.at(1)]);
         let (line, shadow) = &self.head;
-        cell::read_once(line, || Some(shadow), words).or_else(|| cell::read(line, shadow).ok())
+        cell::read_once(line, || Some(shadow), words, true).ok().or_else(|| cell::read(line, shadow).ok())
     }
 }
 
