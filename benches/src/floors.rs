@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use resolver_core::Handle;
 
 use crate::ours::Places;
-use crate::path::{Path, run};
+use crate::path::{Path, reads};
 use crate::subject::{Role, Subject};
 use crate::work::{fold, mix};
 
@@ -107,7 +107,7 @@ impl Floors {
     /// The whole line alone, for tables that need no more than their base.
     pub fn base<'a>(&'a self, path: Path, places: &'a Places) -> Subject<'a> {
         let (lines, indices) = (&self.lines[..], &places.indices[..]);
-        let read = move |n| run!(path, n, indices, move |at: usize| lines[at].fold::<8>());
+        let read = reads!(path, indices, move |at: usize| lines[at].fold::<8>());
         Subject::new(LINE, Role::Floor, read).written(move |at, n| lines[at].store(n))
     }
 
@@ -115,14 +115,12 @@ impl Floors {
     pub fn subjects<'a>(&'a self, path: Path, places: &'a Places) -> Vec<Subject<'a>> {
         let (lines, seqlocks, incarnations) = (&self.lines[..], &self.seqlocks[..], &self.incarnations[..]);
         let (indices, handles) = (&places.indices[..], &places.handles[..]);
-        let half = move |n| run!(path, n, indices, move |at: usize| lines[at].fold::<4>());
-        let one = move |n| run!(path, n, indices, move |at: usize| lines[at].fold::<1>());
-        let plain = move |n| {
-            run!(path, n, handles, move |handle: Handle| {
-                let bits = handle.to_bits();
-                seqlocks.get(bits as u32 as usize / 64).map_or(0, |seqlock| seqlock.fold((bits >> 32) as u32))
-            })
-        };
+        let half = reads!(path, indices, move |at: usize| lines[at].fold::<4>());
+        let one = reads!(path, indices, move |at: usize| lines[at].fold::<1>());
+        let plain = reads!(path, handles, move |handle: Handle| {
+            let bits = handle.to_bits();
+            seqlocks.get(bits as u32 as usize / 64).map_or(0, |seqlock| seqlock.fold((bits >> 32) as u32))
+        });
         vec![
             self.base(path, places),
             Subject::new(HALF_LINE, Role::Floor, half).written(move |at, n| lines[at].store(n)),

@@ -7,7 +7,7 @@ use resolver_core::{
     CachedHandle, Capacity, Endpoint, Handle, Line, Name, Reader, Standing, Table, Writer, heap,
 };
 
-use crate::path::{Path, run};
+use crate::path::{Path, reads, run};
 use crate::subject::{Role, Subject};
 use crate::work::{consume, consume_address, consume_endpoint, mix};
 
@@ -160,26 +160,30 @@ pub fn by_handle<'a>(
     let mut cached: Vec<CachedHandle<'a>> =
         writer.handles.iter().map(|handle| reader.cached(*handle)).collect();
     vec![
-        Subject::new(RESOLVE, Role::Ours, move |n| {
-            run!(path, n, handles, move |handle| consume(reader.resolve(handle)))
-        })
+        Subject::new(
+            RESOLVE,
+            Role::Ours,
+            reads!(path, handles, move |handle| consume(reader.resolve(handle))),
+        )
         .written(writer.write()),
-        Subject::new(ADDRESS, Role::Ours, move |n| {
-            run!(path, n, handles, move |handle| consume_address(reader.resolve_address(handle)))
-        })
+        Subject::new(
+            ADDRESS,
+            Role::Ours,
+            reads!(path, handles, move |handle| consume_address(reader.resolve_address(handle))),
+        )
         .written(writer.write()),
-        Subject::new(CACHED, Role::Ours, move |n| {
-            run!(path, n, indices, |at: usize| consume(cached[at].resolve(&reader)))
-        })
+        Subject::new(
+            CACHED,
+            Role::Ours,
+            reads!(path, indices, |at: usize| consume(cached[at].resolve(&reader))),
+        )
         .written(writer.write()),
     ]
 }
 
 /// Whole records by handle.
 pub fn reads<'a>(name: &'static str, path: Path, reader: Reader<'a>, handles: &'a [Handle]) -> Subject<'a> {
-    Subject::new(name, Role::Ours, move |n| {
-        run!(path, n, handles, move |handle| consume(reader.resolve(handle)))
-    })
+    Subject::new(name, Role::Ours, reads!(path, handles, move |handle| consume(reader.resolve(handle))))
 }
 
 /// The private copy of one service, asked all the time.
@@ -203,9 +207,11 @@ pub fn by_name<'a>(
 ) -> Vec<Subject<'a>> {
     let hashed: Vec<Name<'a>> = texts.iter().map(|name| Name::new(name)).collect();
     vec![
-        Subject::new(NAME, Role::Ours, move |n| {
-            run!(path, n, texts, move |name: &str| consume(reader.resolve_name(&Name::new(name))))
-        })
+        Subject::new(
+            NAME,
+            Role::Ours,
+            reads!(path, texts, move |name: &str| consume(reader.resolve_name(&Name::new(name)))),
+        )
         .written(writer.write()),
         Subject::new(HASHED, Role::Ours, move |n| {
             run!(path, n, &hashed[..], move |name| consume(reader.resolve_name(&name)))

@@ -88,6 +88,16 @@ macro_rules! run {
 
 pub(crate) use run;
 
+/// A row's loop over a list of its own: rows that share one find it in the cache, and the fewer they are the less.
+macro_rules! reads {
+    ($path:expr, $list:expr, $read:expr) => {{
+        let list = $list.to_vec();
+        move |n| $crate::path::run!($path, n, &list, $read)
+    }};
+}
+
+pub(crate) use reads;
+
 /// What the closure has, as the loop's own: a large one is handed over in memory that is the caller's.
 #[inline(always)]
 fn own<T>(value: T) -> T {

@@ -17,7 +17,10 @@ mod assembly {
 
     /// The same reference, of which the compiler does not know whence it came. No instruction.
     #[inline(always)]
-    #[expect(clippy::pointers_in_nomem_asm_block, reason = "the pointer goes in and out, and is not followed")]
+    #[expect(
+        clippy::pointers_in_nomem_asm_block,
+        reason = "the pointer goes in and out, and is not followed"
+    )]
     pub(crate) fn forget(line: &Line) -> &Line {
         let mut start = core::ptr::from_ref(line);
         // SAFETY:

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{cpp, rows};
 use crate::ours::{CACHED, NOTHING, RESOLVE};
-use crate::path::{Path, run};
+use crate::path::{Path, reads, run};
 use crate::subject::{Role, Subject};
 use crate::work::{Aligned, Record, fold, mix};
 
@@ -80,40 +80,56 @@ impl Cells {
         let (std_locks, mutexes, rw_locks) = (&std_locks[..], &mutexes[..], &rw_locks[..]);
         let mut caches: Vec<_> = swaps.iter().map(Cache::new).collect();
         let mut subjects = vec![
-            Subject::new(rows::SEQLOCK, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(seqlocks[at].0.read()))
-            })
+            Subject::new(
+                rows::SEQLOCK,
+                PEER,
+                reads!(path, places, move |at: usize| fold(seqlocks[at].0.read())),
+            )
             .written(|at, n| *seqlocks[at].0.lock_write() = [n; 7]),
-            Subject::new(rows::SEQLOCK_64, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(wide_seqlocks[at].read()))
-            })
+            Subject::new(
+                rows::SEQLOCK_64,
+                PEER,
+                reads!(path, places, move |at: usize| fold(wide_seqlocks[at].read())),
+            )
             .written(|at, n| *wide_seqlocks[at].lock_write() = wide(n)),
-            Subject::new(rows::ATOMIC_CELL, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(atomics[at].0.load()))
-            })
+            Subject::new(
+                rows::ATOMIC_CELL,
+                PEER,
+                reads!(path, places, move |at: usize| fold(atomics[at].0.load())),
+            )
             .written(|at, n| atomics[at].0.store([n; 7])),
             cpp_seqlocks.subject(rows::CPP_SEQLOCK, PEER, path, places),
-            Subject::new(rows::ARC_SWAP_CACHE, Role::Peer { against: CACHED }, move |n| {
-                run!(path, n, places, |at: usize| fold(**caches[at].load()))
-            })
+            Subject::new(
+                rows::ARC_SWAP_CACHE,
+                Role::Peer { against: CACHED },
+                reads!(path, places, |at: usize| fold(**caches[at].load())),
+            )
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
-            Subject::new(rows::ARC_SWAP_LOAD, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(**swaps[at].load()))
-            })
+            Subject::new(
+                rows::ARC_SWAP_LOAD,
+                PEER,
+                reads!(path, places, move |at: usize| fold(**swaps[at].load())),
+            )
             .written(|at, n| swaps[at].store(Arc::new([n; 7]))),
-            Subject::new(rows::STD_RW_LOCK, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(
+            Subject::new(
+                rows::STD_RW_LOCK,
+                PEER,
+                reads!(path, places, move |at: usize| fold(
                     *std_locks[at].0.read().expect("nobody panics with it")
-                ))
-            })
+                )),
+            )
             .written(|at, n| *std_locks[at].0.write().expect("nobody panics with it") = [n; 7]),
-            Subject::new(rows::PARKING_LOT_MUTEX, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(*mutexes[at].0.lock()))
-            })
+            Subject::new(
+                rows::PARKING_LOT_MUTEX,
+                PEER,
+                reads!(path, places, move |at: usize| fold(*mutexes[at].0.lock())),
+            )
             .written(|at, n| *mutexes[at].0.lock() = [n; 7]),
-            Subject::new(rows::PARKING_LOT_RW_LOCK, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(*rw_locks[at].0.read()))
-            })
+            Subject::new(
+                rows::PARKING_LOT_RW_LOCK,
+                PEER,
+                reads!(path, places, move |at: usize| fold(*rw_locks[at].0.read())),
+            )
             .written(|at, n| *rw_locks[at].0.write() = [n; 7]),
         ];
         if let Some(few) = few {
@@ -154,19 +170,25 @@ impl Few {
         let (watches, readers) = (&watches[..], &left_right_readers[..]);
         let (entries, writers) = (&blackboard.readers[..], &blackboard.writers[..]);
         vec![
-            Subject::new(rows::ICEORYX2, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(*entries[at].get()))
-            })
+            Subject::new(
+                rows::ICEORYX2,
+                PEER,
+                reads!(path, places, move |at: usize| fold(*entries[at].get())),
+            )
             .written(|at, n| writers[at].update_with_copy([n; 7])),
-            Subject::new(rows::WATCH, PEER, move |n| {
-                run!(path, n, places, move |at: usize| fold(*watches[at].1.borrow()))
-            })
+            Subject::new(
+                rows::WATCH,
+                PEER,
+                reads!(path, places, move |at: usize| fold(*watches[at].1.borrow())),
+            )
             .written(|at, n| {
                 watches[at].0.send_replace([n; 7]);
             }),
-            Subject::new(rows::LEFT_RIGHT, PEER, move |n| {
-                run!(path, n, places, move |at: usize| readers[at].enter().map_or(0, |kept| fold(kept.0)))
-            })
+            Subject::new(
+                rows::LEFT_RIGHT,
+                PEER,
+                reads!(path, places, move |at: usize| readers[at].enter().map_or(0, |kept| fold(kept.0))),
+            )
             .written(|at, n| {
                 left_right_writers[at].append(Set([n; 7]));
                 left_right_writers[at].publish();

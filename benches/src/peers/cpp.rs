@@ -53,14 +53,14 @@ impl Table {
         name: &'static str,
         role: Role,
         path: Path,
-        places: &'a [usize],
+        places: &[usize],
     ) -> Subject<'a> {
         assert!(places.len().is_power_of_two(), "so that a mask is within");
         assert!(places.iter().all(|place| *place < self.length), "a place that is none");
-        let dependent = path.form == Form::Dependent;
+        let (dependent, list) = (path.form == Form::Dependent, places.to_vec());
         Subject::new(name, role, move |n| {
             let steps = Path::steps(n);
-            bridge::run(self.number, places, steps.start, steps.end, dependent)
+            bridge::run(self.number, &list, steps.start, steps.end, dependent)
         })
         .written(move |at, n| {
             assert!(at < self.length, "a place that is none");

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::dns::Cached;
 use super::rows;
 use crate::ours::NAME;
-use crate::path::{Path, run};
+use crate::path::{Path, reads, run};
 use crate::subject::{Role, Subject};
 use crate::work::{Record, fold, mix};
 
@@ -68,9 +68,7 @@ impl Maps {
         let Maps { names, plain, papaya, dashmap, locked, few } = self;
         let (names, plain, papaya, dashmap, locked) = (&*names, &*plain, &*papaya, &*dashmap, &*locked);
         let mut subjects = vec![
-            Subject::new(rows::HASH_MAP, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| found(plain.get(name)))
-            }),
+            Subject::new(rows::HASH_MAP, PEER, reads!(path, texts, move |name: &str| found(plain.get(name)))),
             Subject::new(rows::PAPAYA_HELD, PEER, move |n| {
                 let pinned = papaya.pin();
                 run!(path, n, texts, move |name: &str| found(pinned.get(name)))
@@ -78,17 +76,21 @@ impl Maps {
             .written(|at, n| {
                 papaya.pin().insert(names[at].clone(), [n; 7]);
             }),
-            Subject::new(rows::DASHMAP_FOLD, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| dashmap.get(name).map_or(0, |record| fold(*record)))
-            })
+            Subject::new(
+                rows::DASHMAP_FOLD,
+                PEER,
+                reads!(path, texts, move |name: &str| dashmap.get(name).map_or(0, |record| fold(*record))),
+            )
             .written(|at, n| {
                 dashmap.insert(names[at].clone(), [n; 7]);
             }),
-            Subject::new(rows::STD_RW_MAP, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| found(
+            Subject::new(
+                rows::STD_RW_MAP,
+                PEER,
+                reads!(path, texts, move |name: &str| found(
                     locked.read().expect("nobody panics with it").get(name)
-                ))
-            })
+                )),
+            )
             .written(|at, n| {
                 locked.write().expect("nobody panics with it").insert(names[at].clone(), [n; 7]);
             }),
@@ -134,50 +136,64 @@ impl Few {
         let (papaya, dashmap, locked, swapped) = (&*papaya, &*dashmap, &*locked, &*swapped);
         let (scc, evmap, moka, hickory) = (&*scc, &*evmap, &*moka, &*hickory);
         vec![
-            Subject::new(rows::PAPAYA, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| found(papaya.pin().get(name)))
-            })
+            Subject::new(
+                rows::PAPAYA,
+                PEER,
+                reads!(path, texts, move |name: &str| found(papaya.pin().get(name))),
+            )
             .written(|at, n| {
                 papaya.pin().insert(names[at].clone(), [n; 7]);
             }),
-            Subject::new(rows::DASHMAP, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| dashmap.get(name).map_or(0, |record| fold(*record)))
-            })
+            Subject::new(
+                rows::DASHMAP,
+                PEER,
+                reads!(path, texts, move |name: &str| dashmap.get(name).map_or(0, |record| fold(*record))),
+            )
             .written(|at, n| {
                 dashmap.insert(names[at].clone(), [n; 7]);
             }),
-            Subject::new(rows::PARKING_LOT_MAP, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| found(locked.read().get(name)))
-            })
+            Subject::new(
+                rows::PARKING_LOT_MAP,
+                PEER,
+                reads!(path, texts, move |name: &str| found(locked.read().get(name))),
+            )
             .written(|at, n| {
                 locked.write().insert(names[at].clone(), [n; 7]);
             }),
-            Subject::new(rows::ARC_SWAP_MAP, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| found(swapped.load().get(name)))
-            })
+            Subject::new(
+                rows::ARC_SWAP_MAP,
+                PEER,
+                reads!(path, texts, move |name: &str| found(swapped.load().get(name))),
+            )
             .written(|at, n| {
                 let mut map = Folded::clone(&swapped.load());
                 map.insert(names[at].clone(), [n; 7]);
                 swapped.store(Arc::new(map));
             }),
-            Subject::new(rows::SCC, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| scc
+            Subject::new(
+                rows::SCC,
+                PEER,
+                reads!(path, texts, move |name: &str| scc
                     .read_sync(name, |_, record| fold(*record))
-                    .unwrap_or(0))
-            })
+                    .unwrap_or(0)),
+            )
             .written(|at, n| {
                 scc.upsert_sync(names[at].clone(), [n; 7]);
             }),
-            Subject::new(rows::EVMAP, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| evmap.get_one(name).map_or(0, |record| fold(*record)))
-            })
+            Subject::new(
+                rows::EVMAP,
+                PEER,
+                reads!(path, texts, move |name: &str| evmap.get_one(name).map_or(0, |record| fold(*record))),
+            )
             .written(|at, n| {
                 evmap_writer.update(names[at].clone(), [n; 7]);
                 evmap_writer.publish();
             }),
-            Subject::new(rows::MOKA, PEER, move |n| {
-                run!(path, n, texts, move |name: &str| found(moka.get(name).as_ref()))
-            }),
+            Subject::new(
+                rows::MOKA,
+                PEER,
+                reads!(path, texts, move |name: &str| found(moka.get(name).as_ref())),
+            ),
             // It parses and orders names; it is asked by its own form of them.
             Subject::new(rows::HICKORY, PEER, move |n| hickory.within(|look| run!(path, n, indices, look))),
         ]
