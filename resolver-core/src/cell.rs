@@ -74,7 +74,8 @@ impl Words for [u64; PAYLOAD] {
 /// [`read`] has the answer; with what was loaded in vain, so that the caller need not keep what it can find in there.
 ///
 /// The shadow is asked for only when it is needed, and its words are taken by code of their own: the path of a cell that is
-/// not being written has one predicted branch, and no register for the other one.
+/// not being written has one predicted branch, and no register for the other one. `is_all`, a constant: the words take all
+/// registers that there are, see [`machine`].
 #[inline(always)]
 pub(crate) fn read_once<'m, T>(
     line: &Line,

@@ -24,7 +24,7 @@ impl Handle {
     /// The handle that leads to the line at this offset and means this incarnation.
     #[inline(always)]
     pub(crate) fn of(offset: usize, incarnation: u32) -> Self {
-        Handle::from_bits(u64::from(incarnation) << 32 | offset as u32 as u64)
+        Handle::from_bits(u64::from(incarnation) << 32 | u64::from(offset as u32))
     }
 
     /// Where the cell's line begins, in bytes from that of slot 0.

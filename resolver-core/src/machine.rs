@@ -9,7 +9,7 @@
 //!
 //! On other machines, under loom and under Miri it is plain Rust, which says what the assembly means.
 
-#[cfg(all(target_arch = "x86_64", not(any(resolver_loom, miri))))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri))))]
 mod assembly {
     use core::arch::asm;
 
@@ -64,7 +64,7 @@ mod assembly {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(any(resolver_loom, miri)))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri)))))]
 mod plain {
     use crate::memory::Line;
 
@@ -84,9 +84,9 @@ mod plain {
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(any(resolver_loom, miri))))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri))))]
 pub(crate) use assembly::{forget, forget_word, is_at};
-#[cfg(not(all(target_arch = "x86_64", not(any(resolver_loom, miri)))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri)))))]
 pub(crate) use plain::{forget, forget_word, is_at};
 
 #[cfg(all(test, not(resolver_loom)))]
