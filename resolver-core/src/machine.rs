@@ -66,6 +66,7 @@ mod assembly {
 
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri)))))]
 mod plain {
+    pub(crate) use crate::cell::is_at;
     use crate::memory::Line;
 
     #[inline(always)]
@@ -76,11 +77,6 @@ mod plain {
     #[inline(always)]
     pub(crate) fn forget_word(word: u64) -> u64 {
         word
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_at(line: &Line, seq: u64) -> bool {
-        line.load(0) == seq
     }
 }
 

@@ -1,4 +1,5 @@
-//! The only file that names atomics: the standard ones, or loom's when a model runs.
+//! The only file that names atomics: the standard ones, or loom's when a model runs. (One relaxed load is an instruction of
+//! assembly on x86-64, in `machine.rs`; loom runs the load.)
 //!
 //! Every ordering that the protocol rests on has a name, a [`Site`]; `docs/orderings.md` says what each pairs with.
 //! Under loom one site at a time can be weakened, and a model must catch it (see `models`).
