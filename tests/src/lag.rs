@@ -60,6 +60,9 @@ pub struct Plan {
     pub poll: Duration,
     /// Whether a second bare watch runs beside the first: what the two differ by, no agent could avoid.
     pub control: bool,
+    /// Whether all watchers run ahead of everything else (`chrt --fifo`), so that none waits for the registry's processes
+    /// where it has no core of its own. Wants root.
+    pub realtime: bool,
 }
 
 /// One change, in nanoseconds of CLOCK_MONOTONIC.
@@ -116,8 +119,10 @@ pub fn measure(plan: &Plan, watcher: &Path) -> Vec<Change> {
     let start = |name: &str, watches: &str, args: &[&str]| {
         let mut sheet = Sheet::new(&dir.path().join(name));
         let path = sheet.path().display().to_string();
-        let args: Vec<&str> = [watches, &path].iter().chain(args).copied().collect();
-        let process = Process::start(name, watcher, &args, dir.path());
+        let program = watcher.display().to_string();
+        let command: &[&str] = if plan.realtime { &["chrt", "--fifo", "1", &program] } else { &[&program] };
+        let args: Vec<&str> = command[1..].iter().chain(&[watches, &path]).chain(args).copied().collect();
+        let process = Process::start(name, Path::new(command[0]), &args, dir.path());
         sheet.wait_for(FIRST_PORT, SEEN, || writer.rest(Duration::from_millis(1)), &[&process, &agent]);
         (sheet, process)
     };

@@ -22,6 +22,7 @@ fn follows_closely(registry: Registry, cluster: Option<Options>) {
         reader_core: None,
         poll,
         control: false,
+        realtime: false,
     };
     // Panics unless both watchers see each change once, in order.
     let changes = measure(&plan, Path::new(env!("CARGO_BIN_EXE_lag")));

@@ -44,6 +44,10 @@ struct Args {
     /// With --cluster: without TLS (and without etcd's passwords, which want it).
     #[arg(long, requires = "cluster")]
     plain: bool,
+    /// Runs the watchers, the bare one and the reader, ahead of everything else (SCHED_FIFO): on a machine with fewer cores than
+    /// processes they would wait for the registry's. Wants root; the reader must not spin.
+    #[arg(long)]
+    realtime: bool,
     /// Writes every change to this file, as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -76,6 +80,12 @@ fn main() -> ExitCode {
         return lag::watch(&args);
     }
     let args = Args::parse();
+    if args.realtime && args.poll == 0 {
+        eprintln!(
+            "--realtime with --poll 0: the reader would keep its core from all others; let it sleep, as with --poll 50"
+        );
+        return ExitCode::FAILURE;
+    }
     // Whatever is started from here on inherits it; the agent pins itself.
     if let Some(core) = args.agent_core.0
         && !args.share_core
@@ -100,6 +110,7 @@ fn main() -> ExitCode {
             reader_core: args.reader_core.unwrap_or_else(|| last_but(args.agent_core)).0,
             poll: Duration::from_micros(args.poll),
             control: args.control,
+            realtime: args.realtime,
         };
         let changes = lag::measure(&plan, &own);
         let summary = Summary::of(&changes);
