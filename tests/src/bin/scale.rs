@@ -36,7 +36,7 @@ struct Args {
     storm: Option<u64>,
     /// Consul as it comes, with its 200 connections, and at most so many queries of the agent's: the others' changes are
     /// found by the wide watch. Without storms.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(4..=150))]
+    #[arg(long, conflicts_with_all = ["storm", "rate"], value_parser = clap::value_parser!(u32).range(4..=150))]
     watch_limit: Option<u32>,
 }
 
