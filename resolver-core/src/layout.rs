@@ -124,11 +124,6 @@ pub const MAX_SET: usize = u16::MAX as usize;
 /// The most text lines for each endpoint.
 pub(crate) const MAX_TEXT_LINES: usize = 1 << 16;
 
-/// From so many services on, a service lies where its name says, if that slot is free, and readers fetch that line before the
-/// directory has told them: heads and directory together are then more than a core's own caches hold. In a smaller table the
-/// services lie close together.
-pub(crate) const SPREAD: usize = 8192;
-
 /// Words of a directory bucket.
 pub(crate) const BUCKET_WORDS: usize = 4;
 

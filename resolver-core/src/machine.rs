@@ -7,8 +7,6 @@
 //! - what is needed only where the round fails (handle, offset) is had again from what is in registers anyway, the line's
 //!   address and the third word. The compiler, which knows how these came about, would keep what they were made from.
 //!
-//! And a line can be fetched before it is known to be the right one ([`prefetch`]).
-//!
 //! On other machines, under loom and under Miri it is plain Rust, which says what the assembly means.
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri))))]
@@ -64,15 +62,6 @@ mod assembly {
         }
         true
     }
-
-    /// Begins to fetch a line into the caches. It waits for nothing, and any address will do.
-    #[inline(always)]
-    pub(crate) fn prefetch(line: *const Line) {
-        // SAFETY: a hint to the caches: it reads and writes nothing that a program could see, and never faults.
-        unsafe {
-            asm!("prefetcht0 byte ptr [{line}]", line = in(reg) line, options(readonly, nostack, preserves_flags));
-        }
-    }
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri)))))]
@@ -89,15 +78,12 @@ mod plain {
     pub(crate) fn forget_word(word: u64) -> u64 {
         word
     }
-
-    #[inline(always)]
-    pub(crate) fn prefetch(_: *const Line) {}
 }
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri))))]
-pub(crate) use assembly::{forget, forget_word, is_at, prefetch};
+pub(crate) use assembly::{forget, forget_word, is_at};
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(resolver_loom, miri)))))]
-pub(crate) use plain::{forget, forget_word, is_at, prefetch};
+pub(crate) use plain::{forget, forget_word, is_at};
 
 #[cfg(all(test, not(resolver_loom)))]
 mod tests {

@@ -6,6 +6,7 @@ use crate::cell;
 use crate::incident;
 use crate::layout::{count, epoch};
 use crate::record::{Words, head};
+use crate::slots::Slots;
 use crate::state::State;
 use crate::sync::{self, Site};
 use crate::table::View;
@@ -31,7 +32,7 @@ impl<'m> Writer<'m> {
     pub(crate) fn take_over(view: View<'m>) -> Result<Self, Damaged> {
         let repaired = repair_cells(&view);
         incident::repair(view.incidents);
-        let mut writer = Writer::without_slots(view);
+        let mut writer = Writer::new(view);
         writer.counts().store(count::REPAIRED, writer.counts().load(count::REPAIRED).wrapping_add(repaired));
         writer.claim_sets()?;
         writer.drop_half_done();
@@ -73,7 +74,9 @@ impl<'m> Writer<'m> {
                 self.drop_slot(slot, head::incarnation(&words));
             }
         }
-        self.find_slots(|slot| Writer::is_free(&view, slot));
+        let is_free = |slot| Writer::is_free(&view, slot);
+        self.services = Slots::among(0..view.plan.services, self.links, is_free);
+        self.settings = Slots::among(view.plan.first_setting()..view.plan.cells(), self.links, is_free);
     }
 }
 

@@ -64,25 +64,11 @@ pub struct Writer<'m> {
 impl<'m> Writer<'m> {
     /// For a table that nothing was published to.
     pub(crate) fn new(view: View<'m>) -> Self {
-        let mut writer = Writer::without_slots(view);
-        writer.find_slots(|_| true);
-        writer
-    }
-
-    /// With no slot to give out yet.
-    pub(crate) fn without_slots(view: View<'m>) -> Self {
         let notes = Notes::new(view.notes, view.plan.cells());
         let room = Room::new(view.plan.leaves, view.bitmap, notes);
-        let services = Slots::none(0..view.plan.services);
-        let settings = Slots::none(view.plan.first_setting()..view.plan.cells());
+        let services = Slots::new(0..view.plan.services);
+        let settings = Slots::new(view.plan.first_setting()..view.plan.cells());
         Writer { view, room, links: Notes::new(view.notes, 0), staged: NONE, services, settings }
-    }
-
-    /// Gives out those slots that are free, from now on.
-    pub(crate) fn find_slots(&mut self, is_free: impl Fn(usize) -> bool) {
-        let plan = &self.view.plan;
-        self.services = Slots::among(0..plan.services, self.links, &is_free);
-        self.settings = Slots::among(plan.first_setting()..plan.cells(), self.links, &is_free);
     }
 
     /// A reader of the same table.
@@ -115,8 +101,7 @@ impl<'m> Writer<'m> {
         if let Some(handle) = self.view.directory.find(&name) {
             return Ok(handle);
         }
-        let slot =
-            self.services.take(self.view.directory.home(&name), self.links).ok_or(AddError::Services)?;
+        let slot = self.services.take(self.links).ok_or(AddError::Services)?;
         let incarnation = self.next_incarnation();
         let handle = Handle::new(slot as u32, incarnation);
         let words = self.vacant_head(State::Never, incarnation);

@@ -102,7 +102,7 @@ impl Writer<'_> {
                 _ => Ok(Setting::new(handle)),
             };
         }
-        let slot = self.settings.take(None, self.links).ok_or(AddError::Settings)?;
+        let slot = self.settings.take(self.links).ok_or(AddError::Settings)?;
         let incarnation = self.next_incarnation();
         let handle = Handle::new(slot as u32, incarnation);
         self.restate(slot, &vacant(T::KIND, State::Never, Reason::None, incarnation));
